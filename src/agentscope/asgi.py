@@ -1,0 +1,281 @@
+"""The middleware: one span a request, pure ASGI, nothing changed on the way through."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from opentelemetry.trace import get_current_span
+
+from agentscope import conventions as c
+from agentscope import lifecycle
+from agentscope.phases import outcome_of
+from agentscope.recording.context import attach, detach
+from agentscope.recording.guard import internal_error
+from agentscope.recording.recorder import Recorder
+from agentscope.recording.span import AttributeValue, Role, Span
+from agentscope.traceparent import parse_traceparent
+from agentscope.turns import SessionOf, begin_turn, session_source
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SCOPE_KEY = "agentscope"
+"""The one key that we add to a scope; a second middleware of ours steps aside when it sees it."""
+
+_SERVER = 2
+_METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
+)
+_MAX_TURN_ROUTES = 1000
+
+
+class AgentScopeMiddleware:
+    """Records every request that passes; ``app.add_middleware(AgentScopeMiddleware)``.
+
+    ``session`` says where a request's session id stands: ``"path:NAME"``, ``"header:NAME"``,
+    ``"query:NAME"`` or a function of the scope. ``metrics_path`` is answered with Prometheus
+    text, unless the application has a route of its own there; None for no such path.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        session: str | SessionOf | None = None,
+        metrics_path: str | None = "/metrics",
+    ) -> None:
+        self.app = app
+        self._session_of = session_source(session)
+        self._metrics_path = metrics_path
+        self._turn_routes: set[str] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one connection through."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        recorder = lifecycle.recorder
+        if recorder is None or SCOPE_KEY in scope or kind not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        if kind == "http" and scope["path"] == self._metrics_path and self._is_ours(scope):
+            from agentscope.export.prometheus import serve
+
+            await serve(recorder, send)
+            return
+        exchange = self._open(recorder, scope, send)
+        if exchange is None:
+            await self.app(scope, receive, send)
+            return
+        token = attach(exchange.span)
+        try:
+            await self.app(scope, receive, exchange.send)
+        except BaseException as error:
+            exchange.finish(error)
+            raise
+        finally:
+            detach(token)
+            exchange.finish(None)
+
+    def _open(self, recorder: Recorder, scope: Scope, send: Send) -> _Exchange | None:
+        try:
+            exchange = _Exchange(self, recorder, scope, send, _start(recorder, scope))
+            scope[SCOPE_KEY] = True
+            return exchange
+        except Exception as error:
+            internal_error("asgi.open", error)
+            return None
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Record from start-up on, and deliver everything before the server hears "complete".
+
+        Servers end by a signal that skips ``atexit``: this message is the last that is certain.
+        """
+
+        async def watched(message: Message) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                try:
+                    await lifecycle.stop_serving()
+                except Exception as error:
+                    internal_error("asgi.shutdown", error)
+            await send(message)
+
+        try:
+            lifecycle.start_serving()
+        except Exception as error:
+            internal_error("asgi.startup", error)
+        await self.app(scope, receive, watched)
+
+    def _is_ours(self, scope: Scope) -> bool:
+        if scope["method"] not in ("GET", "HEAD") or not lifecycle.settings().prometheus:
+            return False
+        routes = getattr(scope.get("app"), "routes", None) or ()
+        return all(getattr(route, "path", None) != self._metrics_path for route in routes)
+
+    def session_of(self, scope: Scope) -> str | None:
+        """The request's session id, where it has one."""
+        return self._session_of(scope)
+
+    def serves_turns(self, route: str) -> bool:
+        """Whether requests to ``route`` have been turns before: one that failed early is too."""
+        return route in self._turn_routes
+
+    def learn_turns(self, route: str) -> None:
+        """Remember that requests to ``route`` are turns."""
+        if len(self._turn_routes) < _MAX_TURN_ROUTES:
+            self._turn_routes.add(route)
+
+
+class _Exchange:
+    """One request: its span, and what the messages to the client tell."""
+
+    __slots__ = (
+        "_first_byte_ns",
+        "_middleware",
+        "_now_ns",
+        "_recorder",
+        "_scope",
+        "_send",
+        "_send_wait_ns",
+        "_status",
+        "span",
+    )
+
+    def __init__(
+        self,
+        middleware: AgentScopeMiddleware,
+        recorder: Recorder,
+        scope: Scope,
+        send: Send,
+        span: Span,
+    ) -> None:
+        self._middleware = middleware
+        self._recorder = recorder
+        self._now_ns = recorder.clock.monotonic_ns
+        self._scope = scope
+        self._send = send
+        self._status = 0
+        self._first_byte_ns = 0
+        self._send_wait_ns = 0
+        self.span = span
+        if scope["type"] == "http":
+            # The turns on a WebSocket are what the user marks; its connection is none.
+            span.turn = span
+            span.session_of = self._session
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.body":
+            before_ns = self._now_ns()
+            if not self._first_byte_ns and message.get("body"):
+                self._first_byte_ns = before_ns
+            await self._send(message)
+            self._send_wait_ns += self._now_ns() - before_ns
+            if not message.get("more_body", False):
+                self.finish(None, complete=True)
+            return
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            self._status = message.get("status", 0)
+        elif message["type"] == "websocket.accept":
+            self._status = 101
+        await self._send(message)
+
+    def finish(self, error: BaseException | None, complete: bool = False) -> None:
+        """End the span, once: with the answer's last byte, or with what came instead of it.
+
+        What runs after the last byte is background work and no part of the turn.
+        """
+        span = self.span
+        if span.end_ns:
+            return
+        end_ns = self._now_ns()
+        try:
+            self._describe(span)
+            span.attributes[c.OUTCOME] = self._outcome(span, error, complete).value
+        except Exception as fault:
+            internal_error("asgi.finish", fault)
+        self._recorder.take(span, end_ns)
+
+    def _describe(self, span: Span) -> None:
+        attributes = span.attributes
+        route = route_of(self._scope)
+        if route is not None:
+            attributes[c.HTTP_ROUTE] = route
+            span.name = f"{span.name} {route}"
+        if self._status:
+            attributes[c.HTTP_STATUS_CODE] = self._status
+        if self._first_byte_ns:
+            attributes[c.TIME_TO_FIRST_BYTE] = (self._first_byte_ns - span.start_ns) / 1e9
+            attributes[c.SEND_WAIT] = self._send_wait_ns / 1e9
+        if span.turn is None:
+            return
+        if c.TURN in attributes:
+            self._middleware.learn_turns(span.name)
+            session_id = attributes.get(c.CONVERSATION_ID)
+            if isinstance(session_id, str):
+                lifecycle.sessions.touch(session_id)
+        elif route is not None and self._middleware.serves_turns(span.name):
+            begin_turn(span)
+
+    def _outcome(self, span: Span, error: BaseException | None, complete: bool) -> c.Outcome:
+        if error is not None:
+            if isinstance(error, Exception):
+                span.fail(error)
+            return outcome_of(error)
+        if self._status >= 500:
+            span.fail(str(self._status))
+            return c.Outcome.ERROR
+        if span.attributes.get(c.OUTCOME) == c.Outcome.ERROR.value:
+            return c.Outcome.ERROR
+        if complete or self._scope["type"] == "websocket":
+            return c.Outcome.OK
+        # The application is done and the answer is not: the client has gone, and frameworks
+        # swallow the cancellation that tells them so.
+        return c.Outcome.CANCELLED
+
+    def _session(self) -> str | None:
+        try:
+            return self._middleware.session_of(self._scope)
+        except Exception as error:
+            internal_error("asgi.session", error)
+            return None
+
+
+def _start(recorder: Recorder, scope: Scope) -> Span:
+    if scope["type"] == "websocket":
+        method = "WEBSOCKET"
+        attributes: dict[str, AttributeValue] = {c.URL_SCHEME: scope.get("scheme", "ws")}
+    else:
+        method = scope["method"] if scope["method"] in _METHODS else c.UNKNOWN_ERROR
+        attributes = {c.HTTP_REQUEST_METHOD: method, c.URL_SCHEME: scope.get("scheme", "http")}
+    trust = lifecycle.settings().trust_incoming
+    incoming = parse_traceparent(scope["headers"]) if trust != "never" else None
+    if incoming is None or get_current_span().get_span_context().is_valid:
+        span = recorder.start(method, Role.REQUEST, attributes, _SERVER)
+    elif trust == "continue":
+        span = recorder.start_remote(method, Role.REQUEST, attributes, _SERVER, *incoming)
+    else:
+        span = recorder.start_remote(method, Role.REQUEST, attributes, _SERVER, 0, 0)
+        span.links = [incoming]
+    recorder.open[span.span_id] = span
+    return span
+
+
+def route_of(scope: Scope) -> str | None:
+    """The template of the route that served a request, read after routing; None where none did.
+
+    FastAPI's ``include_router`` leaves the whole template in a context of its own; elsewhere it
+    is the mount's path and the route's. A raw path is never given: clients choose it.
+    """
+    effective = (scope.get("fastapi") or {}).get("effective_route_context")
+    template = getattr(effective, "path_format", None)
+    if isinstance(template, str):
+        return template
+    path = getattr(scope.get("route"), "path", None)
+    if not isinstance(path, str):
+        return None
+    return f"{scope.get('root_path', '')}{path}"

@@ -1,0 +1,1 @@
+"""Ways out of the process; each module is imported only when it is asked for."""

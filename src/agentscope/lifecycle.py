@@ -1,0 +1,164 @@
+"""This process's recorder: made, found, remade after a fork, ended."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import secrets
+import threading
+import warnings
+from typing import Any
+
+from agentscope.errors import AgentscopeWarning, ConfigError
+from agentscope.recording.guard import forget_internal_errors
+from agentscope.recording.recorder import Recorder, resource_of
+from agentscope.recording.sink import Sink
+from agentscope.runtime.sessions import SessionTable
+from agentscope.settings import Settings, load
+
+_lock = threading.RLock()
+_settings: Settings | None = None
+
+recorder: Recorder | None = None
+"""The recorder of this process, None while nothing is recorded. Read it at call time."""
+
+sessions = SessionTable()
+"""The sessions that this process has seen lately."""
+
+
+def configure(**given: Any) -> Settings:
+    """Take the settings and start recording with them; raises ConfigError for what cannot work."""
+    global _settings
+    sources = load(given)
+    settings = sources.settings
+    if settings.run_dir is not None:
+        from agentscope.export.run_directory import check_writable
+
+        try:
+            check_writable(settings.run_dir)
+        except OSError as error:
+            message = f"cannot write the run directory {settings.run_dir}: {error.strerror}"
+            if settings.strict or "run_dir" not in sources.from_environment:
+                raise ConfigError(f"{message}; choose another with run_dir=…") from error
+            warnings.warn(
+                f"agentscope: {message}; going on without it", AgentscopeWarning, stacklevel=3
+            )
+            settings = load({**given, "run_dir": None}, {}).settings
+    with _lock:
+        if recorder is not None:
+            shutdown()
+        _settings = settings
+        _start(settings)
+    return settings
+
+
+def ensure() -> Recorder:
+    """The recorder, started with the environment's settings if nobody has configured one."""
+    if recorder is None:
+        with _lock:
+            if recorder is None:
+                if _settings is None:
+                    configure()
+                else:
+                    _start(_settings)
+    assert recorder is not None
+    return recorder
+
+
+def settings() -> Settings:
+    """The settings in force."""
+    return _settings if _settings is not None else Settings()
+
+
+def flush(timeout_s: float = 2.0) -> bool:
+    """Deliver everything that has ended; False when ``timeout_s`` was not enough.
+
+    Blocks, so call it from a thread where an event loop runs:
+    ``await asyncio.to_thread(agentscope.flush)``.
+    """
+    return recorder is None or recorder.flush(timeout_s)
+
+
+def shutdown(timeout_s: float = 2.0) -> bool:
+    """Stop recording: open turns are written as ``open``, everything is delivered, bounded.
+
+    ``instrument``, ``configure`` or the start of an instrumented application record again, into
+    files of their own. False when ``timeout_s`` was not enough.
+    """
+    global recorder
+    with _lock:
+        ending, recorder = recorder, None
+    return ending is None or ending.shutdown(timeout_s)
+
+
+def start_serving() -> None:
+    """An application's event loop has started: record, also after an earlier ``stop_serving``."""
+    ensure().ensure_running()
+
+
+async def stop_serving() -> None:
+    """An application is about to end: deliver everything, without blocking its event loop."""
+    import anyio.to_thread
+
+    await anyio.to_thread.run_sync(shutdown, limiter=anyio.CapacityLimiter(1))
+
+
+def version() -> str:
+    """The version of the installed distribution."""
+    try:
+        return importlib.metadata.version("agentscope-observability")
+    except importlib.metadata.PackageNotFoundError:  # run from a copied folder
+        return "0+unknown"
+
+
+def _start(settings: Settings) -> None:
+    global recorder
+    # One process on one boot: a pid alone comes again.
+    instance = f"{os.getpid()}-{secrets.token_hex(4)}"
+    release = version()
+    resource = resource_of(settings.service_name, instance, release)
+    sinks: list[Sink] = []
+    if settings.run_dir is not None:
+        from agentscope.export.run_directory import RunDirectory
+
+        sinks.append(RunDirectory(settings.run_dir, instance, resource, release))
+    starting = Recorder(
+        resource,
+        sinks,
+        config={
+            "sample_ratio": settings.sample_ratio,
+            "trust_incoming": settings.trust_incoming,
+            "session_idle_s": settings.session_idle_s,
+        },
+        sample_ratio=settings.sample_ratio,
+        max_queue_bytes=settings.max_queue_bytes,
+    )
+    sessions.configure(settings.session_idle_s, starting.clock)
+    starting.samplers.append(sessions.sample)
+    _add_runtime_samplers(starting)
+    recorder = starting
+
+
+def _add_runtime_samplers(starting: Recorder) -> None:
+    from agentscope.runtime.process import ProcessSampler
+    from agentscope.runtime.turns import TurnSampler
+
+    starting.samplers.append(ProcessSampler().sample)
+    starting.samplers.append(TurnSampler(starting).sample)
+
+
+def _after_fork_in_child() -> None:
+    # The child has the parent's objects but not its thread, and its locks may be held for ever.
+    global recorder, _lock
+    _lock = threading.RLock()
+    parents, recorder = recorder, None
+    forget_internal_errors()
+    if parents is not None:
+        # Spans that were open at the fork are the parent's to end.
+        parents.take = lambda span, end_ns: None  # type: ignore[method-assign]
+        if _settings is not None:
+            sessions.clear()
+            _start(_settings)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

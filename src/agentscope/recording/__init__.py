@@ -1,0 +1,1 @@
+"""The hot path: span, context, guard, queue, ledger."""

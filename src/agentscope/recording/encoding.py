@@ -1,0 +1,170 @@
+"""Ended spans and metric points as OTLP-JSON, the format of the Collector's file exporter.
+
+One span becomes one fragment of bytes; a line is a header, fragments joined by commas, a footer.
+So a span is encoded once, and waits as bytes, which the garbage collector never looks into.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from agentscope import conventions as c
+from agentscope.recording.clock import Clock
+from agentscope.recording.instruments import Point
+from agentscope.recording.span import AttributeValue, Span
+
+_encode = msgspec.json.Encoder().encode
+
+SPANS_FOOTER = b"]}]}]}\n"
+METRICS_FOOTER = b"]}]}]}\n"
+
+_DELTA, _CUMULATIVE = 1, 2
+
+
+def span_fragment(span: Span, clock: Clock) -> bytes:
+    """The ``Span`` object of OTLP-JSON, without a line end."""
+    record: dict[str, Any] = {
+        "traceId": format(span.trace_id, "032x"),
+        "spanId": format(span.span_id, "016x"),
+        "name": span.name,
+        "kind": span.kind,
+        "startTimeUnixNano": str(clock.epoch_ns(span.start_ns)),
+        "endTimeUnixNano": str(clock.epoch_ns(span.end_ns)),
+        "attributes": _key_values(span.attributes),
+    }
+    if span.parent_id:
+        record["parentSpanId"] = format(span.parent_id, "016x")
+    if span.dropped_attributes:
+        record["droppedAttributesCount"] = span.dropped_attributes
+    if span.events:
+        record["events"] = [
+            {
+                "timeUnixNano": str(clock.epoch_ns(at_ns)),
+                "name": name,
+                "attributes": _key_values(attributes),
+            }
+            for at_ns, name, attributes in span.events
+        ]
+    if span.links:
+        record["links"] = [
+            {"traceId": format(trace_id, "032x"), "spanId": format(span_id, "016x")}
+            for trace_id, span_id in span.links
+        ]
+    if span.status:
+        record["status"] = {"code": span.status}
+    return _bytes(record)
+
+
+def metric_fragment(metric: c.Metric, points: Sequence[Point], start_ns: int, now_ns: int) -> bytes:
+    """The ``Metric`` object of OTLP-JSON; ``start_ns`` and ``now_ns`` are dates.
+
+    Counters and histograms are cumulative since the process started.
+    """
+    start, now = str(start_ns), str(now_ns)
+    record: dict[str, Any] = {"name": metric.name, "unit": metric.unit}
+    if metric.instrument == "histogram":
+        record["histogram"] = {
+            "aggregationTemporality": _CUMULATIVE,
+            "dataPoints": [
+                {
+                    "attributes": _labels(metric, point),
+                    "startTimeUnixNano": start,
+                    "timeUnixNano": now,
+                    "count": str(point.count),
+                    "sum": point.value,
+                    "explicitBounds": metric.buckets,
+                    "bucketCounts": [str(n) for n in point.bucket_counts],
+                }
+                for point in points
+            ],
+        }
+        return _bytes(record)
+    data_points = [
+        {
+            "attributes": _labels(metric, point),
+            "startTimeUnixNano": start,
+            "timeUnixNano": now,
+            "asDouble": point.value,
+        }
+        for point in points
+    ]
+    if metric.instrument == "gauge":
+        record["gauge"] = {"dataPoints": data_points}
+    else:
+        record["sum"] = {
+            "aggregationTemporality": _CUMULATIVE,
+            "isMonotonic": True,
+            "dataPoints": data_points,
+        }
+    return _bytes(record)
+
+
+def spans_header(resource: Mapping[str, AttributeValue], version: str) -> bytes:
+    """What stands before the span fragments of a line."""
+    return _header("resourceSpans", "scopeSpans", "spans", resource, version)
+
+
+def metrics_header(resource: Mapping[str, AttributeValue], version: str) -> bytes:
+    """What stands before the metric fragments of a line."""
+    return _header("resourceMetrics", "scopeMetrics", "metrics", resource, version)
+
+
+def _header(
+    outer: str, inner: str, items: str, resource: Mapping[str, AttributeValue], version: str
+) -> bytes:
+    attributes = _bytes({"attributes": _key_values(resource)}).decode()
+    scope = _bytes({"name": "agentscope", "version": version}).decode()
+    line = f'{{"{outer}":[{{"resource":{attributes},"{inner}":[{{"scope":{scope},"{items}":['
+    return line.encode()
+
+
+def _labels(metric: c.Metric, point: Point) -> list[dict[str, Any]]:
+    return [
+        {"key": key, "value": {"stringValue": value}}
+        for key, value in zip(metric.attributes, point.labels, strict=True)
+        if value != ""
+    ]
+
+
+def _key_values(attributes: Mapping[str, AttributeValue]) -> list[dict[str, Any]]:
+    return [
+        {"key": key, "value": {"stringValue": value} if type(value) is str else _value(value)}
+        for key, value in attributes.items()
+    ]
+
+
+def _value(value: AttributeValue) -> dict[str, Any]:
+    if isinstance(value, str):  # an enumeration of ours
+        return {"stringValue": str(value)}
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        # An int64 by OTLP's definition; a larger one is kept as the text that it is.
+        if -(1 << 63) <= value < 1 << 63:
+            return {"intValue": str(value)}
+        return {"stringValue": str(value)}
+    if isinstance(value, float):
+        # JSON has no word for these; protobuf's JSON mapping writes them as text.
+        return {"doubleValue": value if math.isfinite(value) else str(value)}
+    return {"arrayValue": {"values": [_value(item) for item in value]}}
+
+
+def _bytes(record: dict[str, Any]) -> bytes:
+    try:
+        return _encode(record)
+    except UnicodeEncodeError:  # half of a surrogate pair, as broken clients send them
+        return _encode(_mended(record))
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_mended(key): _mended(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mended(item) for item in value]
+    return value

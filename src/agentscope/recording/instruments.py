@@ -1,0 +1,123 @@
+"""Counters, gauges and histograms: one store that every way out reads.
+
+Only the recorder's thread writes into it, so an observation is a bisect and two additions; the
+readers (``/metrics``, the run directory) copy it under the lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+
+from agentscope.conventions import Metric
+from agentscope.recording.guard import note_error
+
+MAX_SERIES = 2000
+"""Series that one metric may have; the rest share the series whose labels are all ``other``."""
+
+OTHER = "other"
+
+Labels = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One series at one moment. ``value`` is the sum where the metric is a histogram."""
+
+    labels: Labels
+    value: float
+    count: int = 0
+    bucket_counts: tuple[int, ...] = ()
+
+    def cumulative_counts(self) -> list[int]:
+        """Observations at or below each bound, the last for +Inf, as Prometheus counts them."""
+        return list(accumulate(self.bucket_counts))
+
+
+class _Series:
+    __slots__ = ("bucket_counts", "changed", "value")
+
+    def __init__(self, buckets: int) -> None:
+        self.value = 0.0
+        self.bucket_counts = [0] * (buckets + 1) if buckets else []
+        self.changed = True
+
+
+class Instruments:
+    """The store. ``record`` methods are for the recorder's thread, under ``lock``."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._series: dict[Metric, dict[Labels, _Series]] = {}
+
+    def observe(self, metric: Metric, labels: Labels, value: float) -> None:
+        """Add one observation to a histogram."""
+        series = self._of(metric, labels)
+        series.bucket_counts[bisect_left(metric.buckets, value)] += 1
+        series.value += value
+        series.changed = True
+
+    def add(self, metric: Metric, labels: Labels, value: float) -> None:
+        """Move a counter up."""
+        series = self._of(metric, labels)
+        series.value += value
+        series.changed = True
+
+    def set(self, metric: Metric, labels: Labels, value: float) -> None:
+        """Set a gauge, or a counter that is counted elsewhere."""
+        series = self._of(metric, labels)
+        series.value = value
+        series.changed = True
+
+    def forget(self, metric: Metric, labels: Labels) -> None:
+        """Drop a series whose subject is gone, such as a closed pool."""
+        self._series.get(metric, {}).pop(labels, None)
+
+    def snapshot(self, changed_only: bool = False) -> list[tuple[Metric, list[Point]]]:
+        """All series, or those that moved since the last ``changed_only`` snapshot.
+
+        A gauge always counts as moved: its series in the run directory has one point a second.
+        """
+        with self.lock:
+            taken = []
+            for metric, series in self._series.items():
+                points = []
+                for labels, one in series.items():
+                    if changed_only:
+                        if not one.changed and metric.instrument != "gauge":
+                            continue
+                        one.changed = False
+                    counts = tuple(one.bucket_counts)
+                    points.append(Point(labels, one.value, sum(counts), counts))
+                if points:
+                    taken.append((metric, points))
+            return taken
+
+    def _of(self, metric: Metric, labels: Labels) -> _Series:
+        try:
+            return self._series[metric][labels]
+        except KeyError:
+            return self._new(metric, labels)
+
+    def _new(self, metric: Metric, labels: Labels) -> _Series:
+        all_of_it = self._series.setdefault(metric, {})
+        if len(all_of_it) >= MAX_SERIES:
+            labels = (OTHER,) * len(labels)
+        return all_of_it.setdefault(labels, _Series(len(metric.buckets)))
+
+
+Sampler = Callable[[Instruments], None]
+"""Called once a second in the recorder's thread, under the lock, to set gauges."""
+
+
+def run_samplers(samplers: Iterable[Sampler], instruments: Instruments) -> None:
+    """Call every sampler; one that fails is counted and does not stop the others."""
+    for sampler in samplers:
+        try:
+            with instruments.lock:
+                sampler(instruments)
+        except Exception as error:
+            note_error(f"sampler {getattr(sampler, '__qualname__', sampler)}", error)

@@ -1,0 +1,97 @@
+"""From ended spans to metrics: called once a span, in the recorder's thread."""
+
+from __future__ import annotations
+
+from agentscope import conventions as c
+from agentscope.recording.instruments import Instruments
+from agentscope.recording.span import Role, Span
+
+_STATUS_ERROR = 2
+
+
+def meter(span: Span, instruments: Instruments) -> None:
+    """Feed ``span`` to every metric that it is an observation of."""
+    recorder = _METERS.get(span.role)
+    if recorder is not None:
+        recorder(span, (span.end_ns - span.start_ns) / 1e9, instruments)
+
+
+def _text(span: Span, key: str) -> str:
+    value = span.attributes.get(key)
+    return "" if value is None else str(value)
+
+
+def _request(span: Span, duration_s: float, instruments: Instruments) -> None:
+    route = _text(span, c.HTTP_ROUTE)
+    status = _text(span, c.HTTP_STATUS_CODE)
+    if c.HTTP_REQUEST_METHOD in span.attributes:
+        labels = (_text(span, c.HTTP_REQUEST_METHOD), route, status)
+        instruments.observe(c.HTTP_SERVER_DURATION, labels, duration_s)
+    if span.attributes.get(c.TURN):
+        instruments.observe(c.TURN_DURATION, (route or span.name, status), duration_s)
+        if span.status == _STATUS_ERROR:
+            instruments.add(c.ERRORS, (span.error or c.UNKNOWN_ERROR,), 1)
+
+
+def _phase(span: Span, duration_s: float, instruments: Instruments) -> None:
+    instruments.observe(c.PHASE_DURATION, (_text(span, c.PHASE),), duration_s)
+
+
+def _inference(span: Span, duration_s: float, instruments: Instruments) -> None:
+    operation = _text(span, c.OPERATION_NAME)
+    provider = _text(span, c.PROVIDER_NAME)
+    model = _text(span, c.REQUEST_MODEL)
+    labels = (operation, provider, model, span.error or "")
+    instruments.observe(c.OPERATION_DURATION, labels, duration_s)
+    if c.PHASE in span.attributes:
+        _phase(span, duration_s, instruments)
+    first_chunk_s = span.attributes.get(c.TIME_TO_FIRST_CHUNK)
+    if isinstance(first_chunk_s, float):
+        instruments.observe(c.OPERATION_FIRST_CHUNK, labels[:3], first_chunk_s)
+    for key, token_type in ((c.INPUT_TOKENS, "input"), (c.OUTPUT_TOKENS, "output")):
+        tokens = span.attributes.get(key)
+        if isinstance(tokens, int):
+            instruments.observe(c.TOKEN_USAGE, (operation, provider, model, token_type), tokens)
+
+
+def _tool(span: Span, duration_s: float, instruments: Instruments) -> None:
+    tool = _text(span, c.TOOL_NAME)
+    status = "error" if span.status == _STATUS_ERROR else "ok"
+    instruments.observe(c.EXECUTE_TOOL_DURATION, (tool, span.error or ""), duration_s)
+    instruments.observe(c.PHASE_DURATION, (c.Phase.TOOL_EXECUTION.value,), duration_s)
+    instruments.add(c.TOOL_CALLS, (tool, status), 1)
+
+
+def _attempt(span: Span, duration_s: float, instruments: Instruments) -> None:
+    call = span.parent.attributes if span.parent is not None else {}
+    status = span.attributes.get(c.HTTP_STATUS_CODE)
+    status_class = f"{status // 100}xx" if isinstance(status, int) else "none"
+    failed = span.status == _STATUS_ERROR
+    labels = (
+        str(call.get(c.PROVIDER_NAME, "")),
+        str(call.get(c.REQUEST_MODEL, "")),
+        status_class,
+        "error" if failed else "ok",
+    )
+    instruments.add(c.LLM_ATTEMPTS, labels, 1)
+
+
+def _wait(span: Span, duration_s: float, instruments: Instruments) -> None:
+    kind = _text(span, c.WAIT_KIND)
+    resource = _text(span, c.WAIT_RESOURCE)
+    instruments.observe(c.WAIT_DURATION, (kind, resource), duration_s)
+    if kind in (c.Wait.RATE_LIMIT, c.Wait.RETRY_BACKOFF):
+        call = span.parent.attributes if span.parent is not None else {}
+        labels = (str(call.get(c.PROVIDER_NAME, "")), str(call.get(c.REQUEST_MODEL, "")), kind)
+        instruments.add(c.LLM_BACKOFF, labels, duration_s)
+
+
+_METERS = {
+    Role.REQUEST: _request,
+    Role.TURN: _request,
+    Role.PHASE: _phase,
+    Role.INFERENCE: _inference,
+    Role.TOOL: _tool,
+    Role.ATTEMPT: _attempt,
+    Role.WAIT: _wait,
+}

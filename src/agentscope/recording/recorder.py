@@ -1,0 +1,437 @@
+"""The recorder: spans in on the service's threads, encoded spans and metrics out on one of ours."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+from agentscope import conventions as c
+from agentscope.recording import encoding
+from agentscope.recording.clock import Clock
+from agentscope.recording.context import current_span, foreign_parent, get_context
+from agentscope.recording.guard import internal_errors, note_error
+from agentscope.recording.ids import Ids
+from agentscope.recording.instruments import Instruments, Labels, Sampler, run_samplers
+from agentscope.recording.ledger import Account, Ledger
+from agentscope.recording.metering import meter
+from agentscope.recording.outbox import Outbox
+from agentscope.recording.sink import Sink, SinkUnavailable
+from agentscope.recording.span import AttributeValue, Role, Span
+
+_log = logging.getLogger("agentscope")
+
+MAX_UNENCODED = 4096
+"""Spans that may wait as objects: a fraction of a second's worth. The rest waits as bytes, which
+cost the garbage collector nothing."""
+
+WAKE_AT = 512
+"""Waiting spans that wake the thread before its time."""
+
+POLL_S = 0.2
+"""How long an ended span waits at most before it is encoded and written."""
+
+TICK_S = 1.0
+"""Seconds between two points of a gauge."""
+
+SLICE = 64
+"""Spans encoded at least between two releases of the interpreter lock, about 0.2 ms. When more
+wait, it is half of them: a service that keeps the lock busy leaves us one slice every 5 ms."""
+
+_INTERNAL, _SERVER, _CLIENT = 1, 2, 3
+
+Measurement = tuple[Callable[[c.Metric, Labels, float], None], c.Metric, Labels, float]
+
+
+class Recorder:
+    """Everything that one process records.
+
+    ``start`` and ``take`` are the hot path and may be called from any thread; the rest happens in
+    one daemon thread, made when the first span ends, so that a process which forks before it
+    serves has no thread to lose.
+    """
+
+    def __init__(
+        self,
+        resource: Mapping[str, AttributeValue],
+        sinks: Sequence[Sink] = (),
+        *,
+        config: Mapping[str, Any] | None = None,
+        sample_ratio: float = 1.0,
+        max_queue_bytes: int = 32 * 1024 * 1024,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+        threaded: bool = True,
+    ) -> None:
+        self.clock = clock or Clock()
+        self.instruments = Instruments()
+        self.samplers: list[Sampler] = []
+        self.started_ns = self.clock.epoch_ns(self.clock.monotonic_ns())
+        self.open: dict[int, Span] = {}
+        """Turns and inferences that have not ended, by span id."""
+        self._resource = dict(resource)
+        self._config = dict(config or {})
+        self._ids = ids or Ids()
+        # A trace is kept when the low 63 bits of its id, which are random, fall below this.
+        self._sample_below = int(sample_ratio * (1 << 63))
+        self._outboxes = [Outbox(sink, max_queue_bytes) for sink in sinks]
+        self._metrics_ledgers = [Ledger("metrics", sink.name) for sink in sinks]
+        self._metrics_made = 0
+        self._ended: deque[Span] = deque()
+        self._measured: deque[Measurement] = deque()
+        self._measurements_dropped = 0
+        self._sequence: Iterator[int] = count(1)
+        self._newest = 0
+        self._drop_lock = threading.Lock()
+        self._threaded = threaded
+        self._thread: threading.Thread | None = None
+        self._thread_lock = threading.Lock()
+        self._work_lock = threading.RLock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._next_tick_s = 0.0
+
+    # --- the hot path ------------------------------------------------------------------------
+
+    def start(
+        self,
+        name: str,
+        role: Role,
+        attributes: dict[str, AttributeValue],
+        kind: int = _INTERNAL,
+        start_ns: int = 0,
+    ) -> Span:
+        """Start a span under the current one. It is not current itself until it is attached."""
+        context = get_context()
+        parent = current_span(context)
+        ids = self._ids
+        foreign = foreign_parent(parent, context)
+        if foreign is not None:
+            trace_id, parent_id = foreign.trace_id, foreign.span_id
+        elif parent is not None:
+            trace_id, parent_id = parent.trace_id, parent.span_id
+        else:
+            trace_id, parent_id = ids.trace_id(), 0
+        if parent is not None:
+            sampled = parent.sampled
+        else:
+            sampled = (trace_id & 0x7FFFFFFFFFFFFFFF) < self._sample_below
+        return Span(
+            self, name, kind, role, trace_id, ids.span_id(), parent_id, parent, sampled,
+            start_ns or self.clock.monotonic_ns(), attributes,
+        )  # fmt: skip
+
+    def start_remote(
+        self,
+        name: str,
+        role: Role,
+        attributes: dict[str, AttributeValue],
+        kind: int,
+        trace_id: int,
+        parent_id: int,
+    ) -> Span:
+        """Start a span that continues a trace from another process; 0 for a trace of its own."""
+        ids = self._ids
+        if not trace_id:
+            trace_id = ids.trace_id()
+        sampled = (trace_id & 0x7FFFFFFFFFFFFFFF) < self._sample_below
+        return Span(
+            self, name, kind, role, trace_id, ids.span_id(), parent_id, None, sampled,
+            self.clock.monotonic_ns(), attributes,
+        )  # fmt: skip
+
+    def runtime_event(
+        self,
+        event: c.RuntimeEvent,
+        start_ns: int,
+        end_ns: int,
+        attributes: dict[str, AttributeValue],
+    ) -> None:
+        """Record what stopped the whole process from ``start_ns`` to ``end_ns`` (monotonic).
+
+        A root of its own trace: it belongs to no turn and delays many. Never sampled away.
+        """
+        attributes[c.RUNTIME_EVENT] = event.value
+        ids = self._ids
+        span = Span(
+            self, c.RUNTIME_SPAN_NAMES[event], _INTERNAL, Role.OTHER, ids.trace_id(), ids.span_id(),
+            0, None, True, start_ns, attributes,
+        )  # fmt: skip
+        self.take(span, end_ns)
+
+    def take(self, span: Span, end_ns: int) -> None:
+        """Take an ended span; called by ``Span.end``."""
+        span.end_ns = end_ns
+        span.sequence = next(self._sequence)
+        self.open.pop(span.span_id, None)
+        if span.turn is span:
+            # A cycle, and through ``session_of`` a whole request: work for the collector.
+            span.turn = span.session_of = None
+        ended = self._ended
+        waiting = len(ended)
+        if waiting >= MAX_UNENCODED:
+            self._drop(span, "queue_full")
+            return
+        ended.append(span)
+        if waiting == WAKE_AT or self._thread is None:
+            self._rouse()
+
+    def end(self, span: Span) -> None:
+        """End ``span`` now, once."""
+        if not span.end_ns:
+            self.take(span, self.clock.monotonic_ns())
+
+    def observe(self, metric: c.Metric, labels: Labels, value: float) -> None:
+        """Add an observation to a histogram, from any thread."""
+        self._measure((self.instruments.observe, metric, labels, value))
+
+    def add(self, metric: c.Metric, labels: Labels, value: float) -> None:
+        """Move a counter, from any thread."""
+        self._measure((self.instruments.add, metric, labels, value))
+
+    def _measure(self, measurement: Measurement) -> None:
+        if len(self._measured) < MAX_UNENCODED:
+            self._measured.append(measurement)
+        else:
+            with self._drop_lock:
+                self._measurements_dropped += 1
+
+    def _drop(self, span: Span, reason: str) -> None:
+        with self._drop_lock:
+            self._newest = max(self._newest, span.sequence)
+        for outbox in self._outboxes:
+            outbox.ledger.drop(reason)
+        self._wake.set()
+
+    # --- the thread --------------------------------------------------------------------------
+
+    def _rouse(self) -> None:
+        if self._thread is None and self._threaded and not self._stopping:
+            with self._thread_lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._run, name="agentscope-recorder", daemon=True
+                    )
+                    self._thread.start()
+        self._wake.set()
+
+    def ensure_running(self) -> None:
+        """Start the thread now, for the sake of the gauges; ``take`` starts it otherwise."""
+        self._rouse()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.wait(POLL_S)
+            self._wake.clear()
+            try:
+                self.work()
+            except Exception as error:
+                note_error("recorder", error)
+
+    def work(self) -> None:
+        """Encode and deliver what has ended, and once a second sample the gauges."""
+        with self._work_lock:
+            self._drain()
+            for outbox in self._outboxes:
+                outbox.send()
+            now_s = self.clock.monotonic_ns() / 1e9
+            if now_s >= self._next_tick_s:
+                self._next_tick_s = now_s + TICK_S
+                self._tick()
+
+    def _drain(self) -> None:
+        ended, outboxes, clock = self._ended, self._outboxes, self.clock
+        instruments = self.instruments
+        while ended or self._measured:
+            with instruments.lock:
+                for _ in range(len(self._measured)):
+                    record, metric, labels, value = self._measured.popleft()
+                    record(metric, labels, value)
+                for _ in range(min(max(SLICE, len(ended) // 2), len(ended))):
+                    span = ended.popleft()
+                    self._newest = max(self._newest, span.sequence)
+                    try:
+                        meter(span, instruments)
+                        self._encode(span, outboxes, clock)
+                    except Exception as error:
+                        note_error("encoder", error)
+            time.sleep(0)  # let the event loop have the interpreter lock
+
+    def _encode(self, span: Span, outboxes: Sequence[Outbox], clock: Clock) -> None:
+        if not span.sampled:
+            for outbox in outboxes:
+                outbox.ledger.drop("not_sampled")
+            return
+        if not outboxes:
+            return
+        try:
+            fragment = encoding.span_fragment(span, clock)
+        except Exception:
+            for outbox in outboxes:
+                outbox.ledger.drop("not_encodable")
+            raise
+        for outbox in outboxes:
+            outbox.put(fragment)
+
+    def _tick(self) -> None:
+        instruments = self.instruments
+        run_samplers(self.samplers, instruments)
+        with instruments.lock:
+            for account in self.accounts():
+                labels = (account.signal, account.sink)
+                instruments.set(c.SDK_CREATED, labels, account.created)
+                instruments.set(c.SDK_DELIVERED, labels, account.delivered)
+                instruments.set(c.SDK_PENDING, labels, account.pending)
+                for reason, records in account.dropped.items():
+                    instruments.set(c.SDK_DROPPED, (*labels, reason), records)
+            if self._measurements_dropped:
+                instruments.set(
+                    c.SDK_DROPPED,
+                    ("measurements", "metrics", "queue_full"),
+                    self._measurements_dropped,
+                )
+            for where, errors in internal_errors().items():
+                instruments.set(c.SDK_INTERNAL_ERRORS, (where,), errors)
+        if self._outboxes:
+            self._write_metrics()
+            self._write_manifests(ended=False)
+
+    def _write_metrics(self) -> None:
+        now_ns = self.clock.epoch_ns(self.clock.monotonic_ns())
+        moved = self.instruments.snapshot(changed_only=True)
+        fragments = [
+            encoding.metric_fragment(metric, points, self.started_ns, now_ns)
+            for metric, points in moved
+        ]
+        points = sum(len(points) for _, points in moved)
+        self._metrics_made += points
+        for outbox, ledger in zip(self._outboxes, self._metrics_ledgers, strict=True):
+            try:
+                outbox.sink.write_metrics(fragments)
+                ledger.deliver(points)
+            except SinkUnavailable as refusal:
+                # Not kept: the next second's points say the same and more.
+                ledger.drop(refusal.reason, points)
+
+    def _write_manifests(self, ended: bool) -> None:
+        manifest = self.manifest(ended)
+        for outbox in self._outboxes:
+            try:
+                outbox.sink.write_manifest(manifest)
+            except SinkUnavailable as refusal:
+                _log.debug("agentscope: no manifest written (%s)", refusal.reason)
+
+    # --- the account -------------------------------------------------------------------------
+
+    def accounts(self) -> list[Account]:
+        """Where every record is: one account a signal and sink."""
+        # Lengths first, then the newest sequence number: a span that ends meanwhile is in
+        # neither, or in both.
+        unencoded = list(self._ended)
+        created = max([self._newest, *(span.sequence for span in unencoded)])
+        spans = [
+            outbox.ledger.account(created, len(unencoded) + len(outbox))
+            for outbox in self._outboxes
+        ]
+        metrics = [ledger.account(self._metrics_made, 0) for ledger in self._metrics_ledgers]
+        return spans + metrics
+
+    def manifest(self, ended: bool) -> dict[str, Any]:
+        """What the run directory's manifest says of this process."""
+        now_ns = self.clock.epoch_ns(self.clock.monotonic_ns())
+        return {
+            "schema": c.RUN_SCHEMA,
+            "instance": self._resource.get(c.SERVICE_INSTANCE_ID),
+            "service": self._resource.get(c.SERVICE_NAME),
+            "pid": self._resource.get(c.PROCESS_PID),
+            "host": self._resource.get(c.HOST_NAME),
+            "started_ns": self.started_ns,
+            "updated_ns": now_ns,
+            "ended_ns": now_ns if ended else None,
+            "config": self._config,
+            "ledger": [
+                {
+                    "signal": account.signal,
+                    "sink": account.sink,
+                    "created": account.created,
+                    "delivered": account.delivered,
+                    "dropped": account.dropped,
+                    "pending": account.pending,
+                }
+                for account in self.accounts()
+            ],
+            "open_turns": self.turns_open(),
+            "internal_errors": internal_errors(),
+        }
+
+    def turns_open(self) -> int:
+        """Turns in flight: requests in which the agent has begun to work, and explicit turns."""
+        return sum(1 for span in list(self.open.values()) if span.attributes.get(c.TURN))
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def flush(self, timeout_s: float) -> bool:
+        """Deliver what has ended so far; False when that took longer than ``timeout_s``.
+
+        Blocks: call it from a thread when an event loop is running.
+        """
+        done = threading.Event()
+
+        def flushing() -> None:
+            try:
+                self.work()
+            except Exception as error:
+                note_error("flush", error)
+            finally:
+                done.set()
+
+        # In a thread of its own: a disk that hangs must not hang the caller too.
+        threading.Thread(target=flushing, name="agentscope-flush", daemon=True).start()
+        return done.wait(timeout_s)
+
+    def shutdown(self, timeout_s: float) -> bool:
+        """End what is open as ``open``, deliver everything, close the sinks; bounded in time."""
+        self._stopping = True
+        self._wake.set()
+        for span in list(self.open.values()):
+            span.attributes[c.OUTCOME] = c.Outcome.OPEN.value
+            self.end(span)
+        done = threading.Event()
+
+        def closing() -> None:
+            try:
+                with self._work_lock:
+                    self._next_tick_s = 0.0
+                    self.work()
+                    for outbox in self._outboxes:
+                        outbox.give_up("shutdown")
+                    self._write_manifests(ended=True)
+                    for outbox in self._outboxes:
+                        outbox.sink.close()
+            except Exception as error:
+                note_error("shutdown", error)
+            finally:
+                done.set()
+
+        threading.Thread(target=closing, name="agentscope-shutdown", daemon=True).start()
+        return done.wait(timeout_s)
+
+
+def resource_of(service_name: str, instance: str, version: str) -> dict[str, AttributeValue]:
+    """The resource attributes of this process."""
+    import socket
+
+    return {
+        c.SERVICE_NAME: service_name,
+        c.SERVICE_INSTANCE_ID: instance,
+        c.PROCESS_PID: os.getpid(),
+        c.HOST_NAME: socket.gethostname(),
+        c.SDK_NAME: "agentscope",
+        c.SDK_LANGUAGE: "python",
+        c.SDK_VERSION: version,
+    }

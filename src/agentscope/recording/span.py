@@ -1,0 +1,258 @@
+"""The span of the hot path: a small slotted object that is also an OpenTelemetry ``Span``.
+
+It records and nothing else. Encoding, metrics and delivery happen later, in one background
+thread, from the ended object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+from opentelemetry.trace import Span as ApiSpan
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from agentscope import conventions as c
+from agentscope.recording.clock import Clock
+
+if TYPE_CHECKING:
+    from opentelemetry.util import types
+
+MAX_ATTRIBUTES = 128
+MAX_EVENTS = 16
+MAX_VALUE_LENGTH = 4096
+"""Longer strings are cut, and the span says so: no value of a user's may fill our memory."""
+
+_MAX_ITEMS = 32
+
+AttributeValue = str | bool | int | float | list[str] | list[bool] | list[int] | list[float]
+Event = tuple[int, str, dict[str, AttributeValue]]
+"""Monotonic nanoseconds, name, attributes."""
+
+
+class Role(IntEnum):
+    """What a span is to us: decides which metrics it feeds."""
+
+    OTHER = 0
+    REQUEST = 1
+    """A SERVER span; a turn once the agent works in it."""
+    TURN = 2
+    PHASE = 3
+    INFERENCE = 4
+    TOOL = 5
+    ATTEMPT = 6
+    DATABASE = 7
+    WAIT = 8
+
+
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
+
+
+class Taker(Protocol):
+    """Who takes a span when it ends: the recorder."""
+
+    clock: Clock
+
+    def take(self, span: Span, end_ns: int) -> None:
+        """Take ``span``, ended at the monotonic ``end_ns``."""
+
+
+class Span(ApiSpan):
+    """One recorded span. ``start_ns`` and ``end_ns`` are monotonic; 0 means not ended."""
+
+    __slots__ = (
+        "_span_context",
+        "_taker",
+        "attributes",
+        "dropped_attributes",
+        "end_ns",
+        "events",
+        "kind",
+        "links",
+        "name",
+        "parent",
+        "parent_id",
+        "role",
+        "sampled",
+        "sequence",
+        "session_of",
+        "span_id",
+        "start_ns",
+        "status",
+        "trace_id",
+        "turn",
+    )
+
+    def __init__(
+        self,
+        taker: Taker,
+        name: str,
+        kind: int,
+        role: Role,
+        trace_id: int,
+        span_id: int,
+        parent_id: int,
+        parent: Span | None,
+        sampled: bool,
+        start_ns: int,
+        attributes: dict[str, AttributeValue],
+    ) -> None:
+        self._taker = taker
+        self._span_context: SpanContext | None = None
+        self.name = name
+        self.kind = kind
+        self.role = role
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.parent_id = parent_id
+        self.parent = parent
+        self.turn: Span | None = parent.turn if parent is not None else None
+        self.sampled = sampled
+        self.start_ns = start_ns
+        self.end_ns = 0
+        self.attributes = attributes
+        self.dropped_attributes = 0
+        self.events: list[Event] | None = None
+        self.links: list[tuple[int, int]] | None = None
+        self.status = 0
+        self.sequence = 0
+        self.session_of: Callable[[], str | None] | None = None
+        """On the span of a request: finds the session once the agent begins to work."""
+
+    @property
+    def error(self) -> str | None:
+        """The type of error that the work failed with, if it failed."""
+        value = self.attributes.get(c.ERROR_TYPE)
+        return value if isinstance(value, str) else None
+
+    def fail(self, error: BaseException | str) -> None:
+        """Say that the work failed, and with what type of error; never with its text.
+
+        An exception's text can hold prompts and secrets, so only its class is kept.
+        """
+        self.status = StatusCode.ERROR.value
+        self.attributes[c.ERROR_TYPE] = error if isinstance(error, str) else error_type(error)
+
+    # OpenTelemetry's own interface, for code that finds this span in the context.
+
+    def end(self, end_time: int | None = None) -> None:
+        """End the span once; later calls do nothing. ``end_time`` is epoch nanoseconds."""
+        if not self.end_ns:
+            clock = self._taker.clock
+            now_ns = clock.monotonic_ns() if end_time is None else clock.from_epoch_ns(end_time)
+            self._taker.take(self, max(now_ns, self.start_ns))
+
+    def get_span_context(self) -> SpanContext:
+        """The ids that a propagator writes into an outgoing request."""
+        if self._span_context is None:
+            flags = _SAMPLED if self.sampled else _NOT_SAMPLED
+            self._span_context = SpanContext(self.trace_id, self.span_id, False, flags)
+        return self._span_context
+
+    def set_attribute(self, key: str, value: types.AttributeValue) -> None:
+        """Set one attribute; values of other types than OpenTelemetry's are left out, counted."""
+        if self.end_ns:
+            return
+        if len(self.attributes) >= MAX_ATTRIBUTES and key not in self.attributes:
+            self.dropped_attributes += 1
+            return
+        bounded = _bounded(value, self.attributes)
+        if bounded is None:
+            self.dropped_attributes += 1
+        else:
+            self.attributes[key[:MAX_VALUE_LENGTH]] = bounded
+
+    def set_attributes(self, attributes: Mapping[str, types.AttributeValue]) -> None:
+        """Set several attributes."""
+        for key, value in attributes.items():
+            self.set_attribute(key, value)
+
+    def add_event(
+        self,
+        name: str,
+        attributes: types.Attributes = None,
+        timestamp: int | None = None,
+    ) -> None:
+        """Add an event, dated now; the first ``MAX_EVENTS`` are kept."""
+        if self.events is None:
+            self.events = []
+        if self.end_ns or len(self.events) >= MAX_EVENTS:
+            return
+        kept: dict[str, AttributeValue] = {}
+        for key, value in list((attributes or {}).items())[:_MAX_ITEMS]:
+            bounded = _bounded(value, kept)
+            if bounded is not None:
+                kept[key[:MAX_VALUE_LENGTH]] = bounded
+        clock = self._taker.clock
+        at_ns = clock.monotonic_ns() if timestamp is None else clock.from_epoch_ns(timestamp)
+        self.events.append((at_ns, name[:MAX_VALUE_LENGTH], kept))
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: types.Attributes = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        """Add an ``exception`` event with the exception's class, without its text."""
+        self.add_event("exception", {"exception.type": error_type(exception)}, timestamp)
+
+    def update_name(self, name: str) -> None:
+        """Rename the span."""
+        if not self.end_ns:
+            self.name = name[:MAX_VALUE_LENGTH]
+
+    def is_recording(self) -> bool:
+        """Whether the span has not ended."""
+        return not self.end_ns
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        """Set the status; as the specification says, OK is final and UNSET is ignored."""
+        code = status.status_code if isinstance(status, Status) else status
+        if self.end_ns or self.status == StatusCode.OK.value or code is StatusCode.UNSET:
+            return
+        self.status = code.value
+
+
+def error_type(error: BaseException) -> str:
+    """The class of an exception as ``error.type`` wants it: dotted, builtins bare."""
+    cls = type(error)
+    name = cls.__qualname__
+    return name if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{name}"
+
+
+def _bounded(value: object, beside: dict[str, AttributeValue]) -> AttributeValue | None:
+    """``value`` within our bounds, or None where its type is none of OpenTelemetry's.
+
+    ``str()`` of a user's object is never called: it may raise, sleep or return a gigabyte.
+    """
+    if isinstance(value, str):
+        if len(value) <= MAX_VALUE_LENGTH:
+            return value
+        beside[c.TRUNCATED] = True
+        return value[:MAX_VALUE_LENGTH]
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+        if len(value) > _MAX_ITEMS:
+            beside[c.TRUNCATED] = True
+        items = [item for item in value[:_MAX_ITEMS] if isinstance(item, str | bool | int | float)]
+        if len({type(item) for item in items}) > 1 or (value and not items):
+            return None
+        return [
+            item[: MAX_VALUE_LENGTH // _MAX_ITEMS] if isinstance(item, str) else item
+            for item in items
+        ]  # type: ignore[return-value]  # one type throughout, which mypy cannot follow
+    return None
+
+
+KIND_CODES = {
+    SpanKind.INTERNAL: 1,
+    SpanKind.SERVER: 2,
+    SpanKind.CLIENT: 3,
+    SpanKind.PRODUCER: 4,
+    SpanKind.CONSUMER: 5,
+}
+"""OTLP numbers the kinds from 1, OpenTelemetry's Python enumeration from 0."""

@@ -1,0 +1,1 @@
+"""What the process itself is doing: sampled off the request path."""

@@ -1,0 +1,40 @@
+"""The process's own figures, by the psutil calls that cost microseconds."""
+
+from __future__ import annotations
+
+import os
+
+from agentscope import conventions as c
+from agentscope.recording.instruments import Instruments
+
+DESCRIPTORS_EVERY = 10
+"""Counting descriptors takes 0.7 ms where a thousand are open: every tenth sample is enough."""
+
+
+class ProcessSampler:
+    """CPU seconds, resident memory, threads; descriptors every tenth time.
+
+    psutil is imported, and the process looked up, at the first sample: after a fork this object
+    is a new one and must not report its parent.
+    """
+
+    def __init__(self) -> None:
+        self._samples = 0
+
+    def sample(self, instruments: Instruments) -> None:
+        """Set the ``process.*`` metrics."""
+        if not self._samples:
+            import psutil
+
+            self._process = psutil.Process(os.getpid())
+        with self._process.oneshot():
+            cpu = self._process.cpu_times()
+            memory = self._process.memory_info()
+            threads = self._process.num_threads()
+        instruments.set(c.CPU_TIME, ("user",), cpu.user)
+        instruments.set(c.CPU_TIME, ("system",), cpu.system)
+        instruments.set(c.MEMORY_USAGE, (), memory.rss)
+        instruments.set(c.THREAD_COUNT, (), threads)
+        if self._samples % DESCRIPTORS_EVERY == 0:
+            instruments.set(c.FD_COUNT, (), self._process.num_fds())
+        self._samples += 1

@@ -1,0 +1,126 @@
+"""Settings: one place for ``configure()`` and the ``AGENTSCOPE_*`` variables."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from agentscope.errors import AgentscopeWarning, ConfigError
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a user may choose; every field has a variable ``AGENTSCOPE_<FIELD>``."""
+
+    service_name: str = "unknown_service"
+    """What the service is called; ``OTEL_SERVICE_NAME`` is honoured too."""
+    run_dir: Path | None = None
+    """Where to write the run directory; None for none."""
+    prometheus: bool = True
+    """Serve ``/metrics``."""
+    sample_ratio: float = 1.0
+    """Share of traces whose spans are written, 0 to 1; metrics count every turn."""
+    trust_incoming: str = "continue"
+    """What an incoming ``traceparent`` does: continue | link | never."""
+    session_idle_s: float = 300.0
+    """A session without a turn for so long is no longer active."""
+    max_queue_bytes: int = 32 * MIB
+    """Most memory that encoded spans may wait in, for each sink."""
+    strict: bool = False
+    """Raise at start where a variable's value would otherwise only be warned about."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, here and nowhere later."""
+        if not 0 <= self.sample_ratio <= 1:
+            _refuse("sample_ratio", self.sample_ratio, "a number from 0 to 1")
+        if self.trust_incoming not in ("continue", "link", "never"):
+            _refuse("trust_incoming", self.trust_incoming, "'continue', 'link' or 'never'")
+        if self.session_idle_s <= 0:
+            _refuse("session_idle_s", self.session_idle_s, "seconds above 0")
+        if self.max_queue_bytes < MIB:
+            _refuse("max_queue_bytes", self.max_queue_bytes, f"at least {MIB}")
+        if not self.service_name or len(self.service_name) > 255:
+            _refuse("service_name", self.service_name[:40], "1 to 255 characters")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Settings and which of them came from the environment."""
+
+    settings: Settings
+    from_environment: frozenset[str] = field(default_factory=frozenset)
+
+
+def load(given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> _Sources:
+    """Settings from arguments, then the environment, then defaults; raises ConfigError."""
+    environment = os.environ if environment is None else environment
+    known = {one.name: one for one in fields(Settings)}
+    for name in given:
+        if name not in known:
+            raise ConfigError(
+                f"configure() has no setting {name!r}; it has: {', '.join(sorted(known))}"
+            )
+    values = {name: value for name, value in given.items() if value is not None}
+    from_environment = set()
+    strict = _flag(environment.get("AGENTSCOPE_STRICT", "")) or bool(given.get("strict"))
+    for name in known.keys() - values.keys():
+        variable = f"AGENTSCOPE_{name.upper()}"
+        text = environment.get(variable)
+        if text is None and name == "service_name":
+            variable, text = "OTEL_SERVICE_NAME", environment.get("OTEL_SERVICE_NAME")
+        if not text:
+            continue
+        try:
+            value: Any = _parse(name, text)
+            Settings(**{name: value})
+        except (ConfigError, ValueError) as error:
+            if strict:
+                raise ConfigError(f"{variable}={text!r}: {error}") from error
+            warnings.warn(
+                f"agentscope ignores {variable}={text!r}: {error}", AgentscopeWarning, stacklevel=4
+            )
+        else:
+            values[name] = value
+            from_environment.add(name)
+    if isinstance(values.get("run_dir"), str | os.PathLike):
+        values["run_dir"] = Path(values["run_dir"]).expanduser().absolute()
+    try:
+        settings = Settings(**values)
+    except TypeError as error:
+        raise ConfigError(f"configure(): {error}") from error
+    return _Sources(replace(settings, strict=strict), frozenset(from_environment))
+
+
+def _parse(name: str, text: str) -> object:
+    match name:
+        case "run_dir":
+            return Path(text)
+        case "prometheus" | "strict":
+            flag = _flag(text)
+            if flag is None:
+                raise ConfigError("must be 1 or 0")
+            return flag
+        case "sample_ratio" | "session_idle_s":
+            return float(text)
+        case "max_queue_bytes":
+            return int(text)
+        case _:
+            return text
+
+
+def _flag(text: str) -> bool | None:
+    lowered = text.strip().lower()
+    return True if lowered in _TRUE else False if lowered in _FALSE else None
+
+
+def _refuse(name: str, value: object, wanted: str) -> None:
+    raise ConfigError(f"{name} must be {wanted}, not {value!r}")
