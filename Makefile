@@ -42,7 +42,7 @@ format: install ## rewrite the code in the house format
 	@$(BIN)/ruff check --fix .
 
 bench: install ## the recorder's cost, as ratios to a control of the same run
-	@$(BIN)/python -m pytest tests/benchmarks --benchmark $(ARGS)
+	@$(BIN)/python tests/benchmarks/recorder_cost.py
 
 ci: check test ## what CI runs
 

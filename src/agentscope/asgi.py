@@ -10,7 +10,7 @@ from opentelemetry.trace import get_current_span
 from agentscope import conventions as c
 from agentscope import lifecycle
 from agentscope.phases import outcome_of
-from agentscope.recording.context import attach, detach
+from agentscope.recording.context import ContextToken, attach, detach
 from agentscope.recording.guard import internal_error
 from agentscope.recording.recorder import Recorder
 from agentscope.recording.span import AttributeValue, Role, Span
@@ -68,11 +68,11 @@ class AgentScopeMiddleware:
 
             await serve(recorder, send)
             return
-        exchange = self._open(recorder, scope, send)
-        if exchange is None:
+        opened = self._open(recorder, scope, send)
+        if opened is None:
             await self.app(scope, receive, send)
             return
-        token = attach(exchange.span)
+        exchange, token = opened
         try:
             await self.app(scope, receive, exchange.send)
         except BaseException as error:
@@ -82,11 +82,13 @@ class AgentScopeMiddleware:
             detach(token)
             exchange.finish(None)
 
-    def _open(self, recorder: Recorder, scope: Scope, send: Send) -> _Exchange | None:
+    def _open(
+        self, recorder: Recorder, scope: Scope, send: Send
+    ) -> tuple[_Exchange, ContextToken] | None:
         try:
             exchange = _Exchange(self, recorder, scope, send, _start(recorder, scope))
             scope[SCOPE_KEY] = True
-            return exchange
+            return exchange, attach(exchange.span)
         except Exception as error:
             internal_error("asgi.open", error)
             return None
@@ -114,7 +116,7 @@ class AgentScopeMiddleware:
     def _is_ours(self, scope: Scope) -> bool:
         if scope["method"] not in ("GET", "HEAD") or not lifecycle.settings().prometheus:
             return False
-        routes = getattr(scope.get("app"), "routes", None) or ()
+        routes = getattr(scope.get("app", self.app), "routes", None) or ()
         return all(getattr(route, "path", None) != self._metrics_path for route in routes)
 
     def session_of(self, scope: Scope) -> str | None:
@@ -197,8 +199,11 @@ class _Exchange:
             self._describe(span)
             span.attributes[c.OUTCOME] = self._outcome(span, error, complete).value
         except Exception as fault:
+            internal_error("asgi.describe", fault)
+        try:
+            self._recorder.take(span, end_ns)
+        except Exception as fault:
             internal_error("asgi.finish", fault)
-        self._recorder.take(span, end_ns)
 
     def _describe(self, span: Span) -> None:
         attributes = span.attributes

@@ -55,11 +55,13 @@ def test_a_request_in_which_the_agent_works_is_a_turn(
     )
     asyncio.run(call(AgentScopeMiddleware(app), http_scope("/api/sessions/s1/messages", "POST")))
     assert recorded.tree() == [
-        "POST /api/sessions/{session_id}/messages 2.000s agentscope.outcome=ok"
-        " agentscope.response.send_wait=0.0 agentscope.response.time_to_first_byte=2.0"
-        " agentscope.turn=True gen_ai.conversation.id=s1 http.request.method=POST"
-        " http.response.status_code=200 http.route=/api/sessions/{session_id}/messages"
-        " url.scheme=http",
+        (
+            "POST /api/sessions/{session_id}/messages 2.000s agentscope.outcome=ok"
+            " agentscope.response.send_wait=0.0 agentscope.response.time_to_first_byte=2.0"
+            " agentscope.turn=True gen_ai.conversation.id=s1 http.request.method=POST"
+            " http.response.status_code=200 http.route=/api/sessions/{session_id}/messages"
+            " url.scheme=http"
+        ),
         "  plan 2.000s agentscope.phase=plan",
     ]
 

@@ -39,11 +39,15 @@ def test_the_phases_of_a_turn_nest_and_carry_their_names(recorded: Recorded) -> 
     assert recorded.tree() == [
         "message 1.350s agentscope.outcome=ok agentscope.turn=True gen_ai.conversation.id=s1",
         "  history 0.100s agentscope.phase=context_load",
-        "  chat gpt-4o-mini 1.000s agentscope.outcome=ok agentscope.phase=llm_call "
-        "gen_ai.operation.name=chat gen_ai.provider.name=openai gen_ai.request.model=gpt-4o-mini "
-        "gen_ai.usage.input_tokens=812 gen_ai.usage.output_tokens=64",
-        "  execute_tool lookup_order 0.200s gen_ai.operation.name=execute_tool "
-        "gen_ai.tool.name=lookup_order",
+        (
+            "  chat gpt-4o-mini 1.000s agentscope.outcome=ok agentscope.phase=llm_call "
+            "gen_ai.operation.name=chat gen_ai.provider.name=openai gen_ai.request.model=gpt-4o-mini "
+            "gen_ai.usage.input_tokens=812 gen_ai.usage.output_tokens=64"
+        ),
+        (
+            "  execute_tool lookup_order 0.200s gen_ai.operation.name=execute_tool "
+            "gen_ai.tool.name=lookup_order"
+        ),
         "  rerank 0.050s agentscope.phase=rerank",
     ]
 
@@ -244,7 +248,7 @@ def test_generators_pass_values_exceptions_and_results(recorded: Recorded) -> No
             try:
                 got = yield got
             except KeyError as error:
-                return ("thrown", error)  # type: ignore[return-value]  # noqa: B901
+                return ("thrown", error)  # type: ignore[return-value]
 
     running = echo()
     assert next(running) is None

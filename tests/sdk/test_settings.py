@@ -1,0 +1,62 @@
+"""Settings: arguments, then variables, then defaults; mistakes are loud at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import agentscope
+from agentscope.settings import Settings, load
+
+
+def test_arguments_win_over_variables_and_variables_over_defaults(tmp_path: Path) -> None:
+    """Each setting has a variable; the code's own word is stronger."""
+    environment = {
+        "AGENTSCOPE_SERVICE_NAME": "from-env",
+        "AGENTSCOPE_SAMPLE_RATIO": "0.25",
+        "AGENTSCOPE_RUN_DIR": str(tmp_path),
+        "AGENTSCOPE_PROMETHEUS": "off",
+        "OTEL_SERVICE_NAME": "ignored",
+    }
+    sources = load({"service_name": "from-code", "sample_ratio": None}, environment)
+    assert sources.settings == Settings(
+        service_name="from-code", sample_ratio=0.25, run_dir=tmp_path, prometheus=False
+    )
+    assert sources.from_environment == {"sample_ratio", "run_dir", "prometheus"}
+
+
+def test_opentelemetrys_own_variable_is_honoured() -> None:
+    """A service that says its name to OpenTelemetry has said it to us."""
+    assert load({}, {"OTEL_SERVICE_NAME": "shop"}).settings.service_name == "shop"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sample_ratio": 1.5}, "sample_ratio must be a number from 0 to 1, not 1.5"),
+        ({"trust_incoming": "yes"}, "trust_incoming must be 'continue', 'link' or 'never'"),
+        ({"session_idle_s": 0}, "session_idle_s must be seconds above 0"),
+        ({"max_queue_bytes": 10}, "max_queue_bytes must be at least 1048576"),
+        ({"service_name": ""}, "service_name must be 1 to 255 characters"),
+        ({"rundir": "x"}, "configure() has no setting 'rundir'; it has: max_queue_bytes"),
+        ({"sample_ratio": "half"}, "configure(): "),
+    ],
+)
+def test_a_wrong_value_raises_at_once_and_names_the_right_ones(
+    given: dict[str, Any], message: str
+) -> None:
+    """ConfigError comes from configure and from nowhere later."""
+    with pytest.raises(agentscope.ConfigError) as caught:
+        load(given, {})
+    assert message in str(caught.value)
+
+
+def test_a_wrong_variable_warns_and_is_ignored_unless_strict() -> None:
+    """An operator's typing error does not stop the service, if nobody asked for that."""
+    environment = {"AGENTSCOPE_SAMPLE_RATIO": "lots"}
+    with pytest.warns(agentscope.AgentscopeWarning, match="ignores AGENTSCOPE_SAMPLE_RATIO='lots'"):
+        assert load({}, environment).settings.sample_ratio == 1.0
+    with pytest.raises(agentscope.ConfigError, match="AGENTSCOPE_SAMPLE_RATIO"):
+        load({}, {**environment, "AGENTSCOPE_STRICT": "1"})
