@@ -103,7 +103,7 @@ def test_whichever_system_call_fails_the_file_stays_whole(
         nth += 1
         calls, hit = 0, False
 
-        def fails() -> bool:
+        def fails(nth: int = nth) -> bool:
             nonlocal calls, hit
             calls += 1
             hit = hit or calls == nth

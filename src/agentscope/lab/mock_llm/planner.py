@@ -1,0 +1,80 @@
+"""Tool calls or text: what the model does next.
+
+Two rules that mocks commonly use are wrong. "Any tool message in the history" never calls a tool
+after the first turn; "the last message decides" always makes exactly one round. Here each turn
+draws how many rounds it takes, from its conversation's text alone, and calls tools until the
+history shows that many.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentscope.lab.mock_llm.conversation import Conversation
+from agentscope.lab.mock_llm.draws import Draws
+from agentscope.lab.mock_llm.knobs import Behaviour
+from agentscope.lab.mock_llm.protocol import (
+    ChatRequest,
+    Function,
+    chosen_names,
+    is_forced,
+    is_named,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to answer: calls of these functions, or text if there are none."""
+
+    calls: tuple[Function, ...] = ()
+
+
+def plan_answer(
+    request: ChatRequest,
+    conversation: Conversation,
+    behaviour: Behaviour,
+    turn: Draws,
+    max_rounds: int,
+) -> Plan:
+    """Decide what comes next in the turn whose draws are ``turn``.
+
+    Functions are called while the turn's rounds are fewer than its draw of ``depth``; always
+    where ``tool_choice`` forces a call; and never where no tools are offered, ``tool_choice`` is
+    none, or ``max_rounds`` rounds have gone by without an answer, forced or not.
+    """
+    functions = _callable(request)
+    if not functions or conversation.unbroken_rounds >= max_rounds:
+        return Plan()
+    target = turn.choose("depth", behaviour.depth)
+    if conversation.rounds >= target and not is_forced(request.tool_choice):
+        return Plan()
+    here = turn.below("round", conversation.rounds)
+    count = 1
+    if request.parallel_tool_calls is not False and not is_named(request.tool_choice):
+        count = here.choose("calls", behaviour.calls)
+    return Plan(_pick(functions, count, dict(behaviour.tools), here))
+
+
+def _callable(request: ChatRequest) -> tuple[Function, ...]:
+    """The functions that may be called."""
+    choice = request.tool_choice
+    if choice == "none":
+        return ()
+    functions = request.offer.functions
+    if not isinstance(choice, dict):
+        return functions
+    names = chosen_names(choice)
+    return tuple(function for function in functions if function.name in names)
+
+
+def _pick(
+    functions: tuple[Function, ...], count: int, weights: dict[str, float], here: Draws
+) -> tuple[Function, ...]:
+    """``count`` functions by weight: each once before any comes twice."""
+    picked: list[Function] = []
+    left: list[Function] = []
+    for number in range(count):
+        left = left or list(functions)
+        weighted = [(index, weights.get(f.name, 1.0)) for index, f in enumerate(left)]
+        picked.append(left.pop(here.choose(f"tool {number}", weighted)))
+    return tuple(picked)

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import openai
+import pytest
+import uvicorn
+
+from agentscope.clients import instrument_clients, uninstrument_clients
+from agentscope.recording.guard import RAISE_VARIABLE
+from agentscope.testing import Recorded, recording
+
+USAGE = {
+    "prompt_tokens": 20,
+    "completion_tokens": 7,
+    "total_tokens": 27,
+    "prompt_tokens_details": {"cached_tokens": 4},
+    "completion_tokens_details": {"reasoning_tokens": 2},
+}
+MODEL = "gpt-test-2026"
+PAUSE_S = 0.05
+
+
+@dataclass
+class Provider:
+    """A model's provider on a loopback port; the URL says how it answers, one word a request.
+
+    ``429`` and ``500`` fail and ask to come back in 20 ms (``429@200``: in 200 ms); ``200``
+    answers; ``slow`` answers after a second; ``cut`` breaks off, ``mute`` ends without a last
+    word; ``hold`` answers after 300 ms. The last word answers all later requests.
+    """
+
+    port: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    _names: Iterator[int] = field(default_factory=itertools.count)
+
+    def url(self, script: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{next(self._names)}/{script}"
+
+    def client(self, script: str, **options: Any) -> openai.OpenAI:
+        return openai.OpenAI(base_url=self.url(script), api_key="canary-key", **options)
+
+    def async_client(self, script: str, **options: Any) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(base_url=self.url(script), api_key="canary-key", **options)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        self.headers.append({k.decode(): v.decode() for k, v in scope["headers"]})
+        key, script = scope["path"].split("/")[1:3]
+        words = script.split(",")
+        word = words[min(self.seen[key], len(words) - 1)]
+        self.seen[key] += 1
+        await self._answer(word, json.loads(body or b"{}"), scope["path"], send)
+
+    async def _answer(self, word: str, asked: dict[str, Any], path: str, send: Any) -> None:
+        status, _, wait_ms = word.partition("@")
+        headers = [
+            (b"x-request-id", b"req-1"),
+            (b"openai-processing-ms", b"12"),
+            (b"x-ratelimit-limit-requests", b"60"),
+            (b"x-ratelimit-remaining-requests", b"0" if status == "429" else b"59"),
+            (b"x-ratelimit-reset-requests", b"1.2s"),
+            (b"set-cookie", b"canary=cookie"),
+        ]
+        if status in ("429", "500"):
+            headers += [(b"retry-after-ms", (wait_ms or "20").encode())]
+            return await _send_json(send, int(status), headers, {"error": {"message": "no"}})
+        if status == "slow":
+            await asyncio.sleep(1)
+        if status == "hold":
+            await asyncio.sleep(0.3)
+        if asked.get("stream"):
+            return await self._stream(status, asked, headers, send)
+        if "embeddings" in path:
+            answer = {
+                "object": "list",
+                "model": MODEL,
+                "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}],
+                "usage": {"prompt_tokens": 3, "total_tokens": 3},
+            }
+        elif "responses" in path:
+            answer = response_object()
+        else:
+            answer = completion(asked)
+        return await _send_json(send, 200, headers, answer)
+
+    async def _stream(self, how: str, asked: dict[str, Any], headers: Any, send: Any) -> None:
+        await _start(send, 200, [*headers, (b"content-type", b"text/event-stream")])
+        events = list(chunks(asked))
+        if how in ("cut", "mute"):
+            events = events[:3]
+        for event in events:
+            await asyncio.sleep(PAUSE_S if event in events[:2] else 0)
+            body = f"data: {json.dumps(event)}\n\n".encode()
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        if how != "cut":  # returning without an end makes the server drop the connection
+            end = b"" if how == "mute" else b"data: [DONE]\n\n"
+            await send({"type": "http.response.body", "body": end})
+
+
+def completion(asked: dict[str, Any]) -> dict[str, Any]:
+    message = {"role": "assistant", "content": '{"answer": "canary"}'}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": MODEL,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": USAGE,
+    }
+
+
+def chunks(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A role, three pieces of content, the last word, and the usage if it was asked for."""
+    base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": MODEL}
+    deltas: list[tuple[dict[str, Any], str | None]] = [({"role": "assistant", "content": ""}, None)]
+    deltas += [({"content": word}, None) for word in ("one ", "two ", "three")]
+    deltas += [({}, "stop")]
+    for delta, reason in deltas:
+        yield {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+    if (asked.get("stream_options") or {}).get("include_usage"):
+        yield {**base, "choices": [], "usage": USAGE}
+
+
+def response_object() -> dict[str, Any]:
+    text = {"type": "output_text", "text": "canary", "annotations": []}
+    message = {"type": "message", "id": "m", "role": "assistant", "status": "completed"}
+    return {
+        "id": "resp-1",
+        "object": "response",
+        "created_at": 1,
+        "model": MODEL,
+        "status": "completed",
+        "output": [{**message, "content": [text]}],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": 20,
+            "output_tokens": 7,
+            "total_tokens": 27,
+            "input_tokens_details": {"cached_tokens": 4},
+            "output_tokens_details": {"reasoning_tokens": 2},
+        },
+    }
+
+
+async def _start(send: Any, status: int, headers: Any) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def _send_json(send: Any, status: int, headers: Any, answer: dict[str, Any]) -> None:
+    await _start(send, status, [*headers, (b"content-type", b"application/json")])
+    await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+
+@pytest.fixture(scope="session")
+def _running() -> Iterator[Provider]:
+    provider = Provider()
+    config = uvicorn.Config(provider, port=0, log_level="critical", lifespan="off", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    provider.port = server.servers[0].sockets[0].getsockname()[1]
+    yield provider
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def provider(_running: Provider) -> Provider:
+    """A model's provider that answers as its URL says."""
+    _running.headers.clear()
+    return _running
+
+
+@pytest.fixture(autouse=True)
+def _loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RAISE_VARIABLE, "1")
+
+
+@pytest.fixture
+def recorded() -> Iterator[Recorded]:
+    """A recorder in memory, on the real clock, with every client library hooked."""
+    with recording(real_time=True) as recorded:
+        instrument_clients()
+        yield recorded
+        uninstrument_clients()
