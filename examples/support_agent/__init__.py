@@ -1,0 +1,1 @@
+"""A customer-support agent: the example that agentscope is shown on."""
