@@ -134,6 +134,10 @@ START_UNCERTAINTY: Final = _attribute(
     "agentscope.runtime.start_uncertainty", float,
     "seconds by which a block's start may be wrong; absent where the start was seen",
 )  # fmt: skip
+PROCESSOR_WAIT: Final = _attribute(
+    "agentscope.runtime.processor_wait", float,
+    "seconds of a block for which the loop was ready to run and the machine had no processor free",
+)  # fmt: skip
 GC_GENERATION: Final = _attribute("agentscope.gc.generation", int, "generation that was collected")
 TRUNCATED: Final = _attribute("agentscope.truncated", bool, "an attribute of the span was cut")
 
@@ -186,6 +190,9 @@ RUNTIME_SPAN_NAMES: Final[dict[RuntimeEvent, str]] = {
 
 UNKNOWN_ERROR: Final = "_OTHER"
 """What ``error.type`` says where the type is not known; the conventions' own word."""
+
+STREAM_TRUNCATED: Final = "stream_truncated"
+"""What ``error.type`` says of a stream that ended without the model's last word."""
 
 RATE_LIMIT_STATUSES: Final = frozenset({429, 529})
 """Statuses by which a provider says "too many": 529 is Anthropic's overload."""
