@@ -1,0 +1,14 @@
+-- How were the HTTP attempts of model calls answered?
+--
+-- One row per status.
+-- @reads  llm_attempts
+-- @column http_status INTEGER    status; NULL where no answer came
+-- @column attempts BIGINT        attempts answered so
+-- @column wall_s DOUBLE          seconds that they took
+SELECT
+  http_status,
+  COUNT(*) AS attempts,
+  CAST(SUM(end_ns - start_ns) AS DOUBLE) / 1e9 AS wall_s
+FROM llm_attempts
+GROUP BY http_status
+ORDER BY http_status

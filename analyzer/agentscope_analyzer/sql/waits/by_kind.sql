@@ -1,0 +1,49 @@
+-- What was waited for, how often, how long, by how many at once?
+--
+-- One row per kind of wait and resource. Only waits of a millisecond or more are recorded.
+-- @reads  spans
+-- @column kind VARCHAR         kind of wait
+-- @column resource VARCHAR     name of the pool or lock, '' where unknown
+-- @column waits BIGINT         waits
+-- @column wall_s DOUBLE        seconds of all of them
+-- @column longest_s DOUBLE     the longest
+-- @column at_once BIGINT       most that waited at one moment
+WITH waits AS (
+  SELECT wait_kind AS kind, COALESCE(wait_resource, '') AS resource, start_ns, end_ns, span_id
+  FROM spans
+  WHERE wait_kind IS NOT NULL
+), steps AS (
+  SELECT kind, resource, start_ns AS at_ns, 1 AS step, span_id FROM waits
+  UNION ALL
+  SELECT kind, resource, end_ns AS at_ns, -1 AS step, span_id FROM waits
+), running AS (
+  SELECT
+    kind,
+    resource,
+    SUM(step) OVER (
+      PARTITION BY kind, resource ORDER BY at_ns, step, span_id
+      ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+    ) AS waiting
+  FROM steps
+), peaks AS (
+  SELECT kind, resource, MAX(waiting) AS at_once FROM running GROUP BY kind, resource
+), totals AS (
+  SELECT
+    kind,
+    resource,
+    COUNT(*) AS waits,
+    CAST(SUM(end_ns - start_ns) AS DOUBLE) / 1e9 AS wall_s,
+    CAST(MAX(end_ns - start_ns) AS DOUBLE) / 1e9 AS longest_s
+  FROM waits
+  GROUP BY kind, resource
+)
+SELECT
+  t.kind AS kind,
+  t.resource AS resource,
+  t.waits AS waits,
+  t.wall_s AS wall_s,
+  t.longest_s AS longest_s,
+  CAST(p.at_once AS BIGINT) AS at_once
+FROM totals AS t
+JOIN peaks AS p ON p.kind = t.kind AND p.resource = t.resource
+ORDER BY t.wall_s DESC, t.kind, t.resource
