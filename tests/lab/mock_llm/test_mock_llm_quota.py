@@ -110,6 +110,7 @@ def test_retry_headers_are_rounded_up() -> None:
     refusal = Refusal("tokens", 200_000, 162_960, 42_288, wait_ns=1_574_400_000)
 
     assert retry_headers(refusal) == [(b"retry-after", b"2"), (b"retry-after-ms", b"1575")]
+    assert retry_headers(refusal, in_ms=False) == [(b"retry-after", b"2")]
 
 
 def test_a_day_bucket_refills_over_a_day() -> None:

@@ -152,7 +152,7 @@ class MockLlmApp:
             counters.tokens_charged += tokens
             return True
         counters.refused["too_large" if refusal.too_large else refusal.dimension] += 1
-        headers += retry_headers(refusal)
+        headers += retry_headers(refusal, self.settings.retry_after_ms)
         error = rate_limited(refusal, model)
         await send_json(send, error.status, error.body, headers)
         return False

@@ -142,12 +142,18 @@ class Quotas:
         return quota
 
 
-def retry_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
-    """``retry-after`` and ``retry-after-ms``, rounded up: who waits that long is admitted."""
+def retry_headers(refusal: Refusal, in_ms: bool = True) -> list[tuple[bytes, bytes]]:
+    """``retry-after`` and ``retry-after-ms``, rounded up: who waits that long is admitted.
+
+    Many gateways and deployments give whole seconds only: ``in_ms`` False.
+    """
     if refusal.too_large:
         return []
     seconds, milliseconds = -(-refusal.wait_ns // 10**9), -(-refusal.wait_ns // 10**6)
-    return [(b"retry-after", b"%d" % seconds), (b"retry-after-ms", b"%d" % milliseconds)]
+    headers = [(b"retry-after", b"%d" % seconds)]
+    if in_ms:
+        headers.append((b"retry-after-ms", b"%d" % milliseconds))
+    return headers
 
 
 def duration_text(duration_ns: int) -> str:

@@ -19,6 +19,8 @@ class MockLlmSettings:
     """Requests per minute of each API key and model; None for no limit."""
     tpm: int | None = None
     """Tokens per minute of each API key and model; None for no limit."""
+    retry_after_ms: bool = True
+    """Whether a 429 says its wait in milliseconds too, not in whole seconds alone."""
     knobs: str = ""
     """What the model's name does not say; the grammar stands in ``knobs``."""
     seed: int = 0
