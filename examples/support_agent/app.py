@@ -29,7 +29,8 @@ MODEL_TIMEOUT_S = 120
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = Settings.from_environment()
-    async with AsyncOpenAI(timeout=MODEL_TIMEOUT_S) as client, open_pool(settings) as pool:
+    client = AsyncOpenAI(timeout=MODEL_TIMEOUT_S, max_retries=settings.model_retries)
+    async with client, open_pool(settings) as pool:
         app.state.agent = Agent(settings, pool, client)
         yield
 

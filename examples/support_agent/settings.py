@@ -13,6 +13,7 @@ class Settings:
 
     dsn: str
     model: str
+    model_retries: int
     pool_size: int
     max_rounds: int
     hold_connection: bool
@@ -27,6 +28,7 @@ class Settings:
         return cls(
             dsn=dsn,
             model=variables.get("SUPPORT_AGENT_MODEL") or "gpt-4o-mini",
+            model_retries=_count(variables, "SUPPORT_AGENT_MODEL_RETRIES", 2),
             pool_size=_count(variables, "SUPPORT_AGENT_POOL_SIZE", 10),
             max_rounds=_count(variables, "SUPPORT_AGENT_MAX_ROUNDS", 6),
             hold_connection=_switch(variables, "SUPPORT_AGENT_HOLD_CONNECTION"),

@@ -33,6 +33,7 @@ def test_the_settings_have_defaults() -> None:
         Settings(
             dsn="d",
             model="gpt-4o-mini",
+            model_retries=2,
             pool_size=10,
             max_rounds=6,
             hold_connection=False,
