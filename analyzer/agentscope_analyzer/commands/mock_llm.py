@@ -41,6 +41,7 @@ class MockLlm:
         add("--port", type=int, default=8089, help="0 chooses a free one (default: %(default)s)")
         add("--rpm", type=int, metavar="N", help="requests per minute (default: no limit)")
         add("--tpm", type=int, metavar="N", help="tokens per minute (default: no limit)")
+        add("--no-retry-after-ms", action="store_true", help="429s give whole seconds to wait only")
         add("--profile", metavar="NAME", help="latency profile (default: small-fast)")
         add("--ttft", metavar="S[/SIGMA]", help="seconds to the first token")
         add("--itl", metavar="S[/SIGMA]", help="seconds between tokens")
@@ -66,6 +67,7 @@ class MockLlm:
                 port=args.port,
                 rpm=args.rpm,
                 tpm=args.tpm,
+                retry_after_ms=not args.no_retry_after_ms,
                 knobs=_knobs(args),
                 seed=args.seed,
                 max_rounds=args.max_rounds,

@@ -1,0 +1,121 @@
+"""``agentscope analyze``: what binds a recorded run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, ClassVar
+
+from agentscope_analyzer.commands._command import CommandError
+
+if TYPE_CHECKING:
+    from agentscope_analyzer.document import Report
+    from agentscope_analyzer.thresholds import Threshold
+
+FAILED, DAMAGED = 1, 3
+
+
+class Analyze:
+    """Check the arguments, analyse the run, print the report."""
+
+    name: ClassVar[str] = "analyze"
+    summary: ClassVar[str] = "say what binds a recorded run, and what is ruled out"
+    example: ClassVar[str] = 'agentscope analyze runs/today --fail-on "p95_s > 8"'
+
+    @classmethod
+    def configure(cls, parser: argparse.ArgumentParser) -> None:
+        """Add the arguments."""
+        parser.add_argument("run", metavar="RUN", help="run directory, or OTLP-JSON files")
+        parser.add_argument(
+            "--json",
+            metavar="FILE",
+            nargs="?",
+            const="-",
+            help="write the report as JSON to FILE, or to standard output instead of the text",
+        )
+        parser.add_argument(
+            "--target-p50", metavar="S", type=_positive, default=3.0, help="seconds (default: 3)"
+        )
+        parser.add_argument(
+            "--target-p95", metavar="S", type=_positive, default=8.0, help="seconds (default: 8)"
+        )
+        parser.add_argument(
+            "--limit",
+            metavar="RESOURCE=N/min",
+            action="append",
+            default=[],
+            help="a quota to reckon with, in place of the recorded one: llm.requests=150/min",
+        )
+        parser.add_argument(
+            "--fail-on",
+            metavar="EXPRESSION",
+            action="append",
+            default=[],
+            help='exit with 1 if it holds, or if the run has no such value: "p95_s > 8"',
+        )
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Analyse and print; 0 fine, 1 a --fail-on held, 2 usage, 3 the input is too damaged."""
+        from agentscope_analyzer.ceilings.quotas import quota_given
+        from agentscope_analyzer.ingest import IngestError
+        from agentscope_analyzer.report import Targets, analyze_run
+        from agentscope_analyzer.thresholds import Threshold
+
+        try:
+            thresholds = [Threshold.parse(text) for text in args.fail_on]
+            limits = [quota_given(text) for text in args.limit]
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        try:
+            report = analyze_run(
+                args.run, targets=Targets(args.target_p50, args.target_p95), limits=limits
+            )
+        except IngestError as error:
+            raise CommandError(str(error)) from None
+        _print(report, args.json)
+        failed = _failed(report, thresholds)
+        if report.verdict.confidence == "withheld":
+            return DAMAGED
+        return FAILED if failed else 0
+
+
+def _print(report: Report, json_file: str | None) -> None:
+    from agentscope_analyzer.reporters import json
+
+    if json_file == "-":
+        print(json.dumps(report))
+        return
+    from rich.console import Console
+
+    from agentscope_analyzer.reporters import terminal
+
+    terminal.render(report, Console())
+    if json_file is not None:
+        try:
+            json.write(report, json_file)
+        except OSError as error:
+            msg = f"cannot write {json_file}: {error.strerror}; give a file that can be written"
+            raise CommandError(msg) from None
+
+
+def _failed(report: Report, thresholds: list[Threshold]) -> bool:
+    """Print what became of every threshold, on standard error; whether one held."""
+    from agentscope_analyzer.thresholds import figures_of
+
+    figures = figures_of(report)
+    failed = False
+    for threshold in thresholds:
+        try:
+            judgement = threshold.judge(figures)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        print(judgement, file=sys.stderr)
+        failed = failed or judgement.held
+    return failed
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value
