@@ -52,6 +52,8 @@ class AgentScopeMiddleware:
         self._session_of = session_source(session)
         self._metrics_path = metrics_path
         self._turn_routes: set[str] = set()
+        self._serving = False
+        """Whether the event loop is known to be watched; servers without lifespan never say."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one connection through."""
@@ -86,6 +88,9 @@ class AgentScopeMiddleware:
         self, recorder: Recorder, scope: Scope, send: Send
     ) -> tuple[_Exchange, ContextToken] | None:
         try:
+            if not self._serving:
+                self._serving = True
+                lifecycle.start_serving()
             exchange = _Exchange(self, recorder, scope, send, _start(recorder, scope))
             scope[SCOPE_KEY] = True
             return exchange, attach(exchange.span)
@@ -109,6 +114,7 @@ class AgentScopeMiddleware:
 
         try:
             lifecycle.start_serving()
+            self._serving = True
         except Exception as error:
             internal_error("asgi.startup", error)
         await self.app(scope, receive, watched)

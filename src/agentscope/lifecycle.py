@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentscope.errors import AgentscopeWarning, ConfigError
 from agentscope.recording.guard import forget_internal_errors
@@ -15,6 +15,10 @@ from agentscope.recording.recorder import Recorder, resource_of
 from agentscope.recording.sink import Sink
 from agentscope.runtime.sessions import SessionTable
 from agentscope.settings import Settings, load
+
+if TYPE_CHECKING:
+    from agentscope.runtime.event_loop import LoopMonitor
+    from agentscope.runtime.gc_pauses import GcMonitor
 
 _lock = threading.RLock()
 _settings: Settings | None = None
@@ -24,6 +28,9 @@ recorder: Recorder | None = None
 
 sessions = SessionTable()
 """The sessions that this process has seen lately."""
+
+_loops: LoopMonitor | None = None
+_collector: GcMonitor | None = None
 
 
 def configure(**given: Any) -> Settings:
@@ -88,12 +95,15 @@ def shutdown(timeout_s: float = 2.0) -> bool:
     global recorder
     with _lock:
         ending, recorder = recorder, None
+        _stop_monitors()
     return ending is None or ending.shutdown(timeout_s)
 
 
 def start_serving() -> None:
-    """An application's event loop has started: record, also after an earlier ``stop_serving``."""
+    """An application runs on this event loop: record, also after an earlier ``stop_serving``."""
     ensure().ensure_running()
+    if _loops is not None:
+        _loops.start()
 
 
 async def stop_serving() -> None:
@@ -134,23 +144,42 @@ def _start(settings: Settings) -> None:
         max_queue_bytes=settings.max_queue_bytes,
     )
     sessions.configure(settings.session_idle_s, starting.clock)
-    starting.samplers.append(sessions.sample)
-    _add_runtime_samplers(starting)
+    _start_monitors(starting)
     recorder = starting
 
 
-def _add_runtime_samplers(starting: Recorder) -> None:
+def _start_monitors(starting: Recorder) -> None:
+    """Watch what the process does besides its turns. Event loops are watched once they serve."""
+    global _loops, _collector
+    from agentscope.runtime.event_loop import LoopMonitor
+    from agentscope.runtime.gc_pauses import GcMonitor
     from agentscope.runtime.process import ProcessSampler
     from agentscope.runtime.turns import TurnSampler
 
-    starting.samplers.append(ProcessSampler().sample)
-    starting.samplers.append(TurnSampler(starting).sample)
+    starting.samplers += [
+        sessions.sample,
+        TurnSampler(starting).sample,
+        ProcessSampler().sample,
+    ]
+    _loops = LoopMonitor(starting)
+    _collector = GcMonitor(starting)
+    _collector.start()
+
+
+def _stop_monitors() -> None:
+    global _loops, _collector
+    if _loops is not None:
+        _loops.stop()
+    if _collector is not None:
+        _collector.stop()
+    _loops = _collector = None
 
 
 def _after_fork_in_child() -> None:
     # The child has the parent's objects but not its thread, and its locks may be held for ever.
-    global recorder, _lock
+    global recorder, _lock, _loops
     _lock = threading.RLock()
+    _loops = None  # its loops are the parent's
     parents, recorder = recorder, None
     forget_internal_errors()
     if parents is not None:
