@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +15,9 @@ import openai
 import pytest
 import uvicorn
 
-from agentscope.clients import instrument_clients, uninstrument_clients
+from agentscope.clients import attempts, instrument_clients, uninstrument_clients
 from agentscope.recording.guard import RAISE_VARIABLE
-from agentscope.testing import Recorded, recording
+from agentscope.testing import Recorded, RecordedSpan, recording
 
 USAGE = {
     "prompt_tokens": 20,
@@ -202,3 +203,49 @@ def recorded() -> Iterator[Recorded]:
         instrument_clients()
         yield recorded
         uninstrument_clients()
+        recorded.recorder.work()
+        gc.collect()
+        assert recorded.recorder.open == {}, "every inference ends"
+        assert len(attempts._of_spans) == 0, "no span is kept alive"
+
+
+ASK: dict[str, Any] = {"model": "gpt-test", "messages": [{"role": "user", "content": "canary"}]}
+
+
+@pytest.fixture
+def ask() -> dict[str, Any]:
+    """The arguments of a small chat call."""
+    return ASK
+
+
+@pytest.fixture
+def story(recorded: Recorded) -> Callable[[], list[str]]:
+    """What was recorded below the turn, one line a span: name, attempt, status, outcome, error.
+
+    The waits for connections are left out: whether one lasts a millisecond is the machine's affair.
+    """
+
+    def tell() -> list[str]:
+        spans = sorted(recorded.spans, key=lambda span: span.start_s)
+        (turn,) = (span for span in spans if not span.parent_id)
+        told: list[str] = []
+
+        def walk(parent_id: str, depth: int) -> None:
+            for span in spans:
+                if span.parent_id == parent_id and not span.name.startswith("wait http."):
+                    told.append(" " * depth + _sentence(span))
+                    walk(span.span_id, depth + 1)
+
+        walk(turn.span_id, 0)
+        return told
+
+    return tell
+
+
+def _sentence(span: RecordedSpan) -> str:
+    words = [span.name]
+    if "http.request.resend_count" in span.attributes:
+        words.append(f"#{span.attributes['http.request.resend_count']}")
+    keys = ("http.response.status_code", "agentscope.outcome", "error.type")
+    words += [str(span.attributes[key]) for key in keys if key in span.attributes]
+    return " ".join(words)

@@ -1,0 +1,263 @@
+"""httpx and httpx2, synchronous and asynchronous: attempts of model calls, other HTTP calls.
+
+Patched is ``_send_single_request`` of ``Client`` and ``AsyncClient``. It runs once for every
+request that really goes out (each attempt of an SDK, each redirect, each step of an
+authentication), with whatever transport the client has: the library's own, an SDK's, one over
+aiohttp, a mock, an ASGI application. A patch of ``HTTPTransport`` would miss the others and count
+a wrapped one twice; one of ``Client.send`` would merge redirects. The method's name is private,
+and the same since httpx 0.18; should it go, the hook says so when it is installed.
+
+The span covers the whole attempt, from the wish to send until the body is read or closed. What it
+waited for inside are spans below it, so their time is theirs and not the provider's:
+``wait http.pool`` until the pool gave a connection, ``wait http.connect`` until a new connection
+stood, TLS and proxy included. Both come from httpcore's ``trace`` extension, whose first event is
+either that a connection is opened or that the request goes out on one that was open; it is taken
+off again once the request goes out. A callback of the user's is called as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from agentscope import conventions as c
+from agentscope import lifecycle
+from agentscope.clients.attempts import Attempt, attempt_owner
+from agentscope.clients.bodies import follow
+from agentscope.clients.patches import Hook, Patches
+from agentscope.recording.context import current_span
+from agentscope.recording.guard import internal_error
+from agentscope.recording.recorder import Recorder
+from agentscope.recording.span import AttributeValue
+
+METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
+)
+"""Methods that may name a span; what a caller invents is ``_OTHER``."""
+
+_PORTS = {"http": 80, "https": 443}
+_RETRY_COUNT = "x-stainless-retry-count"
+_SENDING = ".send_request_headers.started"
+
+
+def patch(library: Any, patches: Patches) -> None:
+    """Hook ``library``, the module httpx or httpx2."""
+    patches.wrap(library.Client, "_send_single_request", _sync_hook(library))
+    patches.wrap(library.AsyncClient, "_send_single_request", _async_hook(library))
+
+
+def _sync_hook(library: Any) -> Hook:
+    def send(
+        wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        recorder = lifecycle.recorder
+        exchange = None if recorder is None else _begin(recorder, library, client, args, kwargs)
+        if exchange is None:
+            return wrapped(*args, **kwargs)
+        exchange.trace(_tracer)
+        try:
+            response = wrapped(*args, **kwargs)
+        except BaseException as error:
+            exchange.failed(error)
+            raise
+        exchange.answered(response)
+        return response
+
+    return send
+
+
+def _async_hook(library: Any) -> Hook:
+    def send(
+        wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        recorder = lifecycle.recorder
+        if recorder is None:
+            return wrapped(*args, **kwargs)
+        return _send_async(recorder, library, client, wrapped, args, kwargs)
+
+    return send
+
+
+async def _send_async(
+    recorder: Recorder,
+    library: Any,
+    client: Any,
+    wrapped: Callable[..., Awaitable[Any]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    exchange = _begin(recorder, library, client, args, kwargs)
+    if exchange is None:
+        return await wrapped(*args, **kwargs)
+    exchange.trace(_async_tracer)
+    try:
+        response = await wrapped(*args, **kwargs)
+    except BaseException as error:
+        exchange.failed(error)
+        raise
+    exchange.answered(response)
+    return response
+
+
+def _begin(
+    recorder: Recorder, library: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> _Exchange | None:
+    """The exchange that begins now; None where no span of ours is current."""
+    try:
+        current = current_span()
+        if current is None:
+            return None
+        request = args[0] if args else kwargs["request"]
+        url = request.url
+        port = url.port or _PORTS.get(url.scheme)
+        method = request.method if request.method in METHODS else c.UNKNOWN_ERROR
+        attributes: dict[str, AttributeValue] = {
+            c.HTTP_REQUEST_METHOD: method,
+            c.SERVER_ADDRESS: url.host,
+        }
+        if port is not None:
+            attributes[c.SERVER_PORT] = port
+        owner = attempt_owner(current)
+        retries = request.headers.get(_RETRY_COUNT)
+        if owner is not None and retries is not None and retries.isdecimal():
+            attributes[c.HTTP_RESEND_COUNT] = int(retries)
+        pool = url.host if url.port is None else f"{url.host}:{url.port}"
+        attempt = Attempt(recorder, owner, method, attributes)
+        return _Exchange(recorder, library, client, request, attempt, pool)
+    except Exception as error:
+        internal_error("clients.httpx", error)
+        return None
+
+
+class _Exchange:
+    """One request on its way: the attempt, and when its connection came."""
+
+    __slots__ = (
+        "_attempt",
+        "_client",
+        "_clock",
+        "_extensions",
+        "_first_ns",
+        "_library",
+        "_pool",
+        "_request",
+        "_sending_ns",
+        "_users_trace",
+    )
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        library: Any,
+        client: Any,
+        request: Any,
+        attempt: Attempt,
+        pool: str,
+    ) -> None:
+        self._attempt = attempt
+        self._client = client
+        self._clock = recorder.clock.monotonic_ns
+        self._extensions: dict[str, Any] | None = None
+        self._first_ns = 0
+        self._library = library
+        self._pool = pool
+        self._request = request
+        self._sending_ns = 0
+        self._users_trace: Any = None
+
+    def trace(self, tracer: Callable[[_Exchange, Any], Callable[..., Any]]) -> None:
+        """Have httpcore tell us how far the request is."""
+        try:
+            self._extensions = extensions = self._request.extensions
+            self._users_trace = extensions.get("trace")
+            # A copy: a redirected request inherits the extensions, and must not inherit ours.
+            self._request.extensions = {
+                **extensions,
+                "trace": tracer(self, self._users_trace),
+            }
+        except Exception as error:
+            internal_error("clients.httpx", error)
+
+    def note(self, event: str, info: Any) -> None:
+        """What httpcore says: connecting, or sending."""
+        try:
+            now_ns = self._clock()
+            self._first_ns = self._first_ns or now_ns
+            if event.endswith(_SENDING) and not self._sending_ns:
+                sent = info.get("request")
+                if getattr(sent, "method", None) == b"CONNECT":
+                    return  # to a proxy: still connecting
+                self._sending_ns = now_ns
+                if sent is not None:
+                    self._untrace(sent.extensions)
+        except Exception as error:
+            internal_error("clients.httpx", error)
+
+    def _untrace(self, extensions: dict[str, Any]) -> None:
+        if self._users_trace is None:
+            extensions.pop("trace", None)
+        else:
+            extensions["trace"] = self._users_trace
+
+    def answered(self, response: Any) -> None:
+        """The response's head is there; follow its body."""
+        try:
+            self._restore()
+            self._record_waits(self._sending_ns)
+            attempt = self._attempt
+            attempt.answered(response.status_code, response.headers.raw)
+            if response.is_closed:
+                attempt.over()
+            else:
+                follow(response, attempt.body_over)
+        except Exception as error:
+            internal_error("clients.httpx", error)
+
+    def failed(self, error: BaseException) -> None:
+        """No response: refused, timed out, cancelled."""
+        try:
+            self._restore()
+            now_ns = self._clock()
+            if not self._first_ns and self._waited_for_pool():
+                self._first_ns = self._sending_ns = now_ns
+            self._record_waits(self._sending_ns or now_ns)
+            self._attempt.over(error, now_ns)
+        except Exception as fault:
+            internal_error("clients.httpx", fault)
+
+    def _restore(self) -> None:
+        if self._extensions is not None:
+            self._request.extensions = self._extensions
+
+    def _record_waits(self, connected_ns: int) -> None:
+        if not self._first_ns:  # a transport that does not trace
+            return
+        attempt, pool = self._attempt, self._pool
+        attempt.waited(c.Wait.HTTP_POOL, pool, attempt.span.start_ns, self._first_ns)
+        attempt.waited(c.Wait.HTTP_CONNECT, pool, self._first_ns, connected_ns)
+
+    def _waited_for_pool(self) -> bool:
+        """Whether the silence until a failure was the pool's: other transports never speak."""
+        library = self._library
+        transport = self._client._transport_for_url(self._request.url)
+        return isinstance(transport, library.HTTPTransport | library.AsyncHTTPTransport)
+
+
+def _tracer(exchange: _Exchange, users: Any) -> Callable[..., Any]:
+    def trace(event: str, info: Any) -> Any:
+        exchange.note(event, info)
+        return None if users is None else users(event, info)
+
+    return trace
+
+
+def _async_tracer(exchange: _Exchange, users: Any) -> Callable[..., Any]:
+    def trace(event: str, info: Any) -> Any:
+        exchange.note(event, info)
+        return _nothing() if users is None else users(event, info)
+
+    return trace
+
+
+async def _nothing() -> None:
+    """What httpcore awaits where the user has no callback."""
