@@ -27,6 +27,7 @@ SCOPE_KEY = "agentscope"
 """The one key that we add to a scope; a second middleware of ours steps aside when it sees it."""
 
 _SERVER = 2
+_REQUEST = Role.REQUEST
 _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
 )
@@ -263,15 +264,15 @@ def _start(recorder: Recorder, scope: Scope) -> Span:
     else:
         method = scope["method"] if scope["method"] in _METHODS else c.UNKNOWN_ERROR
         attributes = {c.HTTP_REQUEST_METHOD: method, c.URL_SCHEME: scope.get("scheme", "http")}
-    trust = lifecycle.settings().trust_incoming
-    incoming = parse_traceparent(scope["headers"]) if trust != "never" else None
+    incoming = parse_traceparent(scope["headers"])
     if incoming is None or get_current_span().get_span_context().is_valid:
-        span = recorder.start(method, Role.REQUEST, attributes, _SERVER)
-    elif trust == "continue":
-        span = recorder.start_remote(method, Role.REQUEST, attributes, _SERVER, *incoming)
+        span = recorder.start(method, _REQUEST, attributes, _SERVER)
     else:
-        span = recorder.start_remote(method, Role.REQUEST, attributes, _SERVER, 0, 0)
-        span.links = [incoming]
+        trust = lifecycle.settings().trust_incoming
+        trace_id, parent_id = incoming if trust == "continue" else (0, 0)
+        span = recorder.start_remote(method, _REQUEST, attributes, _SERVER, trace_id, parent_id)
+        if trust == "link":
+            span.links = [incoming]
     recorder.open[span.span_id] = span
     return span
 

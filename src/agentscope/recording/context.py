@@ -31,7 +31,11 @@ get_context = otel.get_current
 
 def attach(span: Span) -> ContextToken:
     """Make ``span`` current; give the token to ``detach`` in the same task or thread."""
-    return otel.attach(Context({**otel.get_current(), _SPAN_KEY: span, _OURS_KEY: span}))
+    context = Context(otel.get_current())
+    # A Context refuses assignment once others can see it; nobody sees this one yet.
+    dict.__setitem__(context, _SPAN_KEY, span)
+    dict.__setitem__(context, _OURS_KEY, span)
+    return otel.attach(context)
 
 
 def detach(token: ContextToken) -> None:

@@ -55,7 +55,10 @@ class Instruments:
 
     def observe(self, metric: Metric, labels: Labels, value: float) -> None:
         """Add one observation to a histogram."""
-        series = self._of(metric, labels)
+        try:
+            series = self._series[metric][labels]
+        except KeyError:
+            series = self._new(metric, labels)
         series.bucket_counts[bisect_left(metric.buckets, value)] += 1
         series.value += value
         series.changed = True

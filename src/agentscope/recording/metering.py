@@ -17,8 +17,8 @@ def meter(span: Span, instruments: Instruments) -> None:
 
 
 def _text(span: Span, key: str) -> str:
-    value = span.attributes.get(key)
-    return "" if value is None else str(value)
+    value = span.attributes.get(key, "")
+    return value if type(value) is str else str(value)
 
 
 def _request(span: Span, duration_s: float, instruments: Instruments) -> None:

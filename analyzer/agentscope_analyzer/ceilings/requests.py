@@ -1,0 +1,130 @@
+"""The ceilings of a provider's quotas: requests and tokens, in live sessions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agentscope_analyzer.ceilings.demand import LiveSessions, demand_of
+from agentscope_analyzer.ceilings.quotas import Quota
+from agentscope_analyzer.ceilings.window_rule import Demand, Interval, sessions_within
+from agentscope_analyzer.document import Ceiling
+from agentscope_analyzer.wording import percent
+
+NS = 1e9
+MIN_SESSIONS = 2
+MIN_CALLS = 10
+NAMED_FAILURES = 0.05
+MIN_USAGE_SHARE = 0.95
+"""With usage known for less of the calls than this, tokens per session would be a guess."""
+
+
+def quota_ceiling(
+    quota: Quota,
+    *,
+    sessions: LiveSessions,
+    calls: Iterable[Mapping[str, Any]],
+    backoff: Iterable[Mapping[str, Any]],
+    attempts: int,
+    failed_share: float,
+    start_s: float,
+    end_s: float,
+) -> Ceiling | str:
+    """The ceiling that one quota sets, or in words why the run cannot tell.
+
+    ``calls`` are rows of ``llm/calls_of_sessions``, ``backoff`` those of ``turns/cause_times`` for
+    the quota's cause. Demand is logical calls: a retry is the same demand once more.
+    """
+    ours = [row for row in calls if _is_of(quota, row)]
+    asked = [
+        (row["session"], row["start_ns"] / NS, amount)
+        for row in ours
+        if (amount := _amount(quota.dimension, row)) is not None
+    ]
+    if len(ours) < MIN_CALLS or len({call[0] for call in asked}) < MIN_SESSIONS:
+        return (
+            f"{quota.resource}: not enough data ({len(ours)} calls of known sessions; "
+            f"{MIN_CALLS} calls of {MIN_SESSIONS} sessions are needed)"
+        )
+    if len(asked) < MIN_USAGE_SHARE * len(ours):
+        return f"{quota.resource}: {len(ours) - len(asked)} of {len(ours)} calls say no token usage"
+    held = [(row["session"], row["start_ns"] / NS, row["end_ns"] / NS) for row in backoff]
+    demand = demand_of(sessions, asked, held, start_s, end_s)
+    rate = demand.per_minute() if demand is not None else None
+    if demand is None or rate is None:
+        return f"{quota.resource}: not enough data (no call in a whole window of the steady run)"
+    z = {} if quota.window == "minute" else {"z": 0.0}
+    found = sessions_within(quota.per_minute, *rate, **z)
+    interval = demand.interval(quota.per_minute, **z)
+    if held and interval is not None:
+        # What was refused is known only through the correction: let the interval reach to where
+        # it would lie without one.
+        plain = demand_of(sessions, asked, [], start_s, end_s)
+        bare = plain.interval(quota.per_minute, **z) if plain is not None else None
+        interval = Interval(interval.low, max(interval.high, bare.high if bare else 0.0))
+    per_window = {"minute": 1.0, "day": 1440.0}[quota.window]
+    minutes = (end_s - start_s) / 60
+    return Ceiling(
+        resource=quota.resource,
+        dimension=quota.window,
+        limit=quota.limit,
+        unit=f"{'requests' if quota.dimension == 'requests' else 'tokens'}/"
+        f"{'min' if quota.window == 'minute' else 'day'}",
+        demand_per_session=rate[0] * per_window,
+        sessions=float(math.floor(found + 1e-9)),
+        low=float(math.floor(interval.low + 1e-9)) if interval else None,
+        high=float(math.floor(interval.high + 1e-9)) if interval else None,
+        reached=quota.refused_at_zero > 0 or _attempted(quota, attempts, minutes),
+        binding=False,
+        basis=_basis(quota, demand, rate[0], bool(held), failed_share),
+    )
+
+
+def _is_of(quota: Quota, call: Mapping[str, Any]) -> bool:
+    return quota.source == "--limit" or (
+        (quota.provider, quota.model) == (call["provider"], call["model"])
+    )
+
+
+def _amount(dimension: str, call: Mapping[str, Any]) -> float | None:
+    read, written = call["input_tokens"], call["output_tokens"]
+    known = {
+        "requests": 1,
+        "tokens": None if read is None or written is None else read + written,
+        "input_tokens": read,
+        "output_tokens": written,
+    }[dimension]
+    return None if known is None else float(known)
+
+
+def _attempted(quota: Quota, attempts: int, minutes: float) -> bool:
+    """Requests were sent at the quota's rate or above; tokens sent in vain are not known."""
+    return quota.dimension == "requests" and attempts / minutes >= quota.per_minute
+
+
+def _basis(quota: Quota, demand: Demand, mean: float, corrected: bool, failed_share: float) -> str:
+    who = " ".join(part for part in (quota.provider, quota.model) if part)
+    rule = (
+        "window rule, at most 1 % of minutes over"
+        if quota.window == "minute"
+        else "mean rule: a day's bucket evens out busy minutes"
+    )
+    parts = [
+        f"limit of {who} from {quota.source}" if who else f"limit from {quota.source}",
+        f"{rule}; means alone say {math.floor(quota.per_minute / mean + 1e-9)}",
+        f"{demand.e.size} sessions",
+    ]
+    if demand.window_s < 60:
+        parts.append(f"extrapolated from {demand.window_s:.3g}-s windows")
+    if not quota.window_known:
+        parts.append("taken as a limit per minute, which nothing recorded confirms")
+    if quota.dimension != "requests":
+        parts.append("usage tokens; what the provider charges may differ")
+    if corrected:
+        parts.append("corrected for back-off; refused attempts taken as not charged")
+    if failed_share >= NAMED_FAILURES:
+        parts.append(
+            f"{percent(failed_share)} of turns failed: whole ones would ask for more calls"
+        )
+    return "; ".join(parts)

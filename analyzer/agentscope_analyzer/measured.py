@@ -1,0 +1,92 @@
+"""Whether a run could have shown a cause: what nobody measured is not ruled out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agentscope import conventions as c
+from agentscope_analyzer.facts import Facts
+
+MAX_CPU_SHARE = 0.1
+"""With all CPU time of all processes below this share of turn time, own code cannot bind."""
+
+HTTP_POOL = "agentscope.http.pool."
+THREADPOOL = "agentscope.threadpool."
+CGROUP_CPU = "agentscope.cgroup.cpu."
+DB_POOL = "db.client.connection."
+
+
+def was_measured(cause: str, facts: Facts) -> str | None:
+    """None if the run could have shown the cause, else what would have to be recorded for it."""
+    if facts.seconds(cause) > 0:
+        return None
+    return _UNMEASURED[cause](facts) if cause in _UNMEASURED else None
+
+
+def cpu_share(facts: Facts) -> float | None:
+    """CPU seconds of all processes over seconds of turns: no more of them can be own code."""
+    used = facts.metric(c.CPU_TIME.name)
+    if used is None or used["increase"] is None or not facts.wall_s:
+        return None
+    return float(used["increase"]) / facts.wall_s
+
+
+def _needs(is_there: Callable[[Facts], object], what: str) -> Callable[[Facts], str | None]:
+    return lambda facts: None if is_there(facts) else what
+
+
+def _has_metric(prefix: str) -> Callable[[Facts], bool]:
+    return lambda facts: any(name.startswith(prefix) for name in facts.metrics)
+
+
+_CALLS = _needs(lambda f: f.llm["calls"], "no model call was recorded")
+_ATTEMPTS = _needs(lambda f: f.llm["attempts"], "no HTTP attempt of a model call was recorded")
+
+_UNMEASURED: dict[str, Callable[[Facts], str | None]] = {
+    "llm.first_token": _CALLS,
+    "llm.generation": _needs(
+        lambda f: f.llm["streamed"], "no model call was streamed: see llm.first_token"
+    ),
+    "llm.rate_limit": _ATTEMPTS,
+    "llm.retry": _ATTEMPTS,
+    "llm.connection": _needs(
+        lambda f: (
+            f.llm["pooled_attempts"]
+            or f.waits_of(c.Wait.HTTP_POOL, c.Wait.HTTP_CONNECT)
+            or _has_metric(HTTP_POOL)(f)
+        ),
+        "no wait for a connection and no agentscope.http.pool metric",
+    ),
+    "db.query": _needs(lambda f: f.spans["database"], "no database statement was recorded"),
+    "db.pool": _needs(
+        lambda f: (
+            f.spans["pooled_database"] or f.waits_of(c.Wait.DB_POOL) or _has_metric(DB_POOL)(f)
+        ),
+        "no wait for a connection and no db.client.connection metric",
+    ),
+    "runtime.event_loop": _needs(
+        lambda f: f.spans["loop_blocks"] or c.LOOP_DELAY_MAX.name in f.metrics,
+        "no agentscope.event_loop.delay.max metric and no event_loop.blocked span",
+    ),
+    "runtime.cpu": _needs(
+        lambda f: (cpu := cpu_share(f)) is not None and cpu < MAX_CPU_SHARE,
+        "the CPU time of single turns was not recorded",
+    ),
+    "runtime.threadpool": _needs(
+        lambda f: _has_metric(THREADPOOL)(f) or f.waits_of(c.Wait.THREADPOOL),
+        "no agentscope.threadpool metric",
+    ),
+    "runtime.gc": _needs(
+        lambda f: f.spans["gc_pauses"] or c.GC_PAUSE.name in f.metrics,
+        "no agentscope.gc.pause metric",
+    ),
+    "runtime.throttled": _needs(_has_metric(CGROUP_CPU), "no agentscope.cgroup.cpu metric"),
+    "tool.execution": _needs(lambda f: f.spans["tools"], "no tool execution was recorded"),
+    "http.upstream": _needs(
+        lambda f: f.spans["http"] > (f.llm["attempts"] or 0),
+        "no HTTP call but the models' was recorded",
+    ),
+    "context.load": _needs(lambda f: f.spans["context_loads"], "no context loading was marked"),
+    "client.send": _needs(lambda f: f.spans["send_measured"], "no turn measured its send()"),
+    "wait.lock": _needs(lambda f: f.waits_of(c.Wait.LOCK), "no wait for a lock was recorded"),
+}

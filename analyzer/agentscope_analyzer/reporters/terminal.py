@@ -1,0 +1,276 @@
+"""The report on a terminal: the verdict first, then what it rests on, on one screen.
+
+Plain text of 80 to 100 columns that reads the same without colour. Whatever comes from the run is
+escaped: a model's name must not move the cursor.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from agentscope_analyzer.document import Ceiling, Check, Evidence, Kind, Report
+from agentscope_analyzer.validity import NOT_MEASURED
+from agentscope_analyzer.wording import amount, figure, interval, number, percent, seconds
+
+MAX_WIDTH = 100
+BAR_WIDTH = 20
+CAUSE_WIDTH = 18
+MAX_EVIDENCE = 8
+MAX_TRACES: dict[Kind, int] = {"binds": 3, "watch": 1, "ruled_out": 0}
+
+_HEADINGS: dict[Kind, tuple[str, str]] = {
+    "binds": ("BINDS", "bold red"),
+    "watch": ("WATCH", "bold yellow"),
+    "ruled_out": ("RULED OUT", "bold green"),
+}
+
+
+def render(report: Report, console: Console) -> None:
+    """Print the report."""
+    page = _Page(console)
+    _head(report, page)
+    for kind in _HEADINGS:
+        _findings(report, kind, page)
+    _not_measured(report.validity, page)
+    _causes(report, page)
+    _ceilings(report.ceilings, page)
+    _turns(report, page)
+    _calls(report, page)
+    _validity(report.validity, page)
+
+
+def clean(text: str) -> str:
+    """The text with control and invisible format characters spelled out."""
+    return "".join(
+        char if unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} else _spelled(char)
+        for char in text
+    )
+
+
+def _spelled(char: str) -> str:
+    return char.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+class _Page:
+    """The console, never wider than MAX_WIDTH, with the few shapes that the report is made of."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.width = min(console.width, MAX_WIDTH)
+
+    def line(self, *parts: str | Text) -> None:
+        text = Text.assemble(*(Text(clean(p)) if isinstance(p, str) else p for p in parts))
+        self._console.print(text, width=self.width, highlight=False)
+
+    def heading(self, title: str, style: str = "bold") -> None:
+        self._console.print()
+        self._console.print(Text(title, style=style), highlight=False)
+
+    def block(self, content: RenderableType, indent: int = 2) -> None:
+        self._console.print(Padding(content, (0, 0, 0, indent)), width=self.width, highlight=False)
+
+
+def _head(report: Report, page: _Page) -> None:
+    run = report.run
+    sessions = f" of {amount(run.sessions, 'session')}" if run.sessions is not None else ""
+    length = f" in {seconds(run.duration_s)}" if run.duration_s is not None else ""
+    page.line(
+        f"run {run.id or 'without id'}: {amount(run.turns, 'turn')}{sessions}{length}, "
+        f"{amount(run.spans, 'span')}, {amount(run.instances, 'instance')}"
+    )
+    page.heading("VERDICT")
+    page.block(Text(clean(_capital(report.verdict.statement)), style="bold"))
+    page.block(Text(f"confidence: {report.verdict.confidence}"))
+
+
+def _findings(report: Report, kind: Kind, page: _Page) -> None:
+    findings = [one for one in report.findings if one.kind == kind]
+    if not findings:
+        return
+    title, style = _HEADINGS[kind]
+    page.heading(title, style)
+    for finding in findings:
+        is_verdict = finding.cause == report.verdict.cause
+        said = "the verdict above rests on:" if is_verdict else finding.statement
+        page.block(_row(Text(finding.cause, style=style), said))
+        if kind == "binds":
+            page.block(_evidence(finding.evidence), indent=4)
+        for trace in finding.traces[: MAX_TRACES[kind]]:
+            page.block(Text(clean(f"see trace {trace}"), style="dim"), indent=4)
+
+
+def _not_measured(checks: list[Check], page: _Page) -> None:
+    missing = [check for check in checks if check.check == NOT_MEASURED]
+    if missing:
+        page.heading("NOT MEASURED, SO NOT RULED OUT", "bold yellow")
+        for check in missing:
+            cause = str(check.value)
+            page.block(_row(Text(cause), check.detail.removeprefix(f"{cause}: ")))
+
+
+def _row(first: Text, said: str) -> Table:
+    row = Table.grid(padding=(0, 2), expand=True)
+    row.add_column(width=CAUSE_WIDTH, no_wrap=True)
+    row.add_column(ratio=1)
+    row.add_row(first, Text(clean(said)))
+    return row
+
+
+def _evidence(evidence: list[Evidence]) -> Table:
+    grid = Table.grid(padding=(0, 2), expand=True)
+    grid.add_column(ratio=1)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    for one in evidence[:MAX_EVIDENCE]:
+        unit = one.unit if one.unit in {"s", "share"} else ""
+        limit = "" if one.limit is None else f"/ {figure(one.limit, unit)}"
+        grid.add_row(
+            Text(clean(one.name)),
+            Text(clean(figure(one.value, one.unit))),
+            Text(clean(limit)),
+            Text(one.question or "", style="dim"),
+        )
+    if len(evidence) > MAX_EVIDENCE:
+        grid.add_row(Text(f"and {len(evidence) - MAX_EVIDENCE} more figures in the JSON report"))
+    return grid
+
+
+def _causes(report: Report, page: _Page) -> None:
+    causes = sorted(
+        report.attribution.causes.items(), key=lambda item: item[1].seconds, reverse=True
+    )
+    if not causes:
+        return
+    page.heading(f"WHERE {seconds(report.attribution.seconds)} OF TURN TIME WENT")
+    table = _table("cause", "seconds", "share", "", "p95 turns", "low – high")
+    table.columns[0].no_wrap = True
+    bar = BAR_WIDTH if page.width >= MAX_WIDTH else BAR_WIDTH // 2
+    for name, cause in causes:
+        bounds = (
+            f"{seconds(cause.low)} – {seconds(cause.high)}"
+            if cause.low is not None and cause.high is not None
+            else ""
+        )
+        table.add_row(
+            clean(name),
+            seconds(cause.seconds),
+            percent(cause.share),
+            "█" * round(bar * cause.share),
+            "" if cause.p95_share is None else percent(cause.p95_share),
+            bounds,
+        )
+    page.block(table)
+
+
+def _ceilings(ceilings: list[Ceiling], page: _Page) -> None:
+    page.heading("CEILINGS")
+    if not ceilings:
+        page.block(Text("none can be told from this run; validity says why"))
+        return
+    table = _table("resource", "limit", "a session", "sessions", "reached")
+    for ceiling in ceilings:
+        sessions = figure(ceiling.sessions, "")
+        within = interval(ceiling.low, ceiling.high)
+        table.add_row(
+            clean(ceiling.resource),
+            clean(f"{number(ceiling.limit)} {ceiling.unit}"),
+            figure(ceiling.demand_per_session, ""),
+            f"{sessions} {within}".rstrip(),
+            ("yes" if ceiling.reached else "no") + (", first" if ceiling.binding else ""),
+        )
+    page.block(table)
+    for ceiling in ceilings:
+        page.block(Text(clean(f"{ceiling.resource}: {ceiling.basis}"), style="dim"))
+
+
+def _turns(report: Report, page: _Page) -> None:
+    turns = report.turns
+    page.heading("TURNS")
+    table = _table("", "p50", "p90", "p95", "p99", "max", "a second", "failed")
+    table.add_row(
+        "duration",
+        *(
+            figure(value, "s")
+            for value in (turns.p50_s, turns.p90_s, turns.p95_s, turns.p99_s, turns.max_s)
+        ),
+        figure(turns.per_second, ""),
+        figure(turns.error_rate, "share"),
+    )
+    if turns.ttfb_p50_s is not None:
+        first, slow = figure(turns.ttfb_p50_s, "s"), figure(turns.ttfb_p95_s, "s")
+        table.add_row("to first byte", first, "", slow)
+    page.block(table)
+
+
+def _calls(report: Report, page: _Page) -> None:
+    llm = report.llm
+    page.heading("MODEL CALLS")
+    table = _table("", "calls", "a turn", "attempts", "hidden retries", "refused", "back-off")
+    table.add_row(
+        "all",
+        figure(llm.calls, ""),
+        figure(llm.calls_per_turn, ""),
+        figure(llm.attempts, ""),
+        figure(llm.retries_hidden, ""),
+        figure(llm.rate_limited, ""),
+        figure(llm.backoff_s, "s"),
+    )
+    page.block(table)
+    if llm.by_model:
+        table = _table("model", "calls", "refused", "p50", "p95", "first chunk", "tokens in", "out")
+        for row in llm.by_model:
+            table.add_row(
+                clean(" ".join(part for part in (row["provider"], row["model"]) if part) or "–"),
+                figure(row["calls"], ""),
+                figure(row["rate_limited"], "") if row["attempts"] else "–",
+                figure(row["p50_s"], "s"),
+                figure(row["p95_s"], "s"),
+                figure(row["ttft_p50_s"], "s"),
+                figure(row["input_tokens"], ""),
+                figure(row["output_tokens"], ""),
+            )
+        page.block(table)
+
+
+def _validity(checks: list[Check], page: _Page) -> None:
+    page.heading("CAN THIS RUN BE BELIEVED?")
+    grid = Table.grid(padding=(0, 2), expand=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(ratio=1)
+    styles = {"fail": "bold red", "warn": "yellow"}
+    for check in sorted(checks, key=lambda one: one.status != "fail"):
+        if check.status != "ok" and check.check != NOT_MEASURED:
+            style = styles[check.status]
+            grid.add_row(Text(check.status, style), Text(check.check), Text(clean(check.detail)))
+    if grid.row_count:
+        page.block(grid)
+    passed = _unique(check.check for check in checks if check.status == "ok")
+    if passed:
+        page.block(Text(f"ok: {', '.join(passed)}"))
+
+
+def _table(*columns: str) -> Table:
+    """A plain table: the first column reads from the left, figures stand at the right."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for i, column in enumerate(columns):
+        left = i == 0 or not column or column in {"low – high", "reached"}
+        table.add_column(
+            column, justify="left" if left else "right", overflow="fold", no_wrap=i > 0
+        )
+    return table
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

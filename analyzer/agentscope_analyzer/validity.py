@@ -1,0 +1,323 @@
+"""Can the run itself be believed? Each check says ok, warn or fail, with the figure behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agentscope.conventions import CAUSES, UNATTRIBUTED
+from agentscope_analyzer.document import Check, Status, Value
+from agentscope_analyzer.facts import Facts, steady_of
+from agentscope_analyzer.measured import was_measured
+from agentscope_analyzer.wording import amount, number, percent, seconds
+
+MIN_TURNS = 30
+MIN_RUN_S = 60.0
+MAX_DROPPED = 0.01
+MAX_OUTSIDE = 0.05
+MAX_RAMP = 0.5
+MAX_LATE_OF_THINK = 0.1
+MAX_LATE_S = 0.1
+MAX_UNATTRIBUTED = 0.1
+MAX_DISAGREEMENT = 0.1
+
+NOT_MEASURED = "not_measured"
+"""The check that names, one by one, the causes that are neither found nor ruled out."""
+
+
+def checks_of(facts: Facts) -> list[Check]:
+    """Every check that the run's data allow, in the order in which a reader wants them."""
+    return [check for ask in _CHECKS for check in ask(facts)]
+
+
+def is_complete(facts: Facts) -> bool:
+    """Nothing was refused, and the manifests say that nothing else is missing."""
+    return not facts.rejected and bool(facts.manifest.get("complete"))
+
+
+def _check(check: str, status: Status, detail: str, value: Value) -> Check:
+    return Check(check=check, status=status, detail=detail, value=value)
+
+
+def _turns(facts: Facts) -> Iterator[Check]:
+    n = facts.turns["turns"]
+    if n == 0:
+        detail = "no turn was found: no SERVER span is marked agentscope.turn"
+        yield _check("turns", "fail", detail, n)
+    elif n < MIN_TURNS:
+        detail = f"{amount(n, 'turn')}: not enough data, {MIN_TURNS} are needed to trust a p95"
+        yield _check("turns", "warn", detail, n)
+    else:
+        yield _check("turns", "ok", amount(n, "turn"), n)
+
+
+def _length(facts: Facts) -> Iterator[Check]:
+    if not facts.turns["turns"]:
+        return
+    length_s = facts.whole.duration_s
+    short = length_s < MIN_RUN_S
+    detail = f"turns span {seconds(length_s)}"
+    if short:
+        detail += ": shorter than the minute that quotas are counted in"
+    yield _check("length", "warn" if short else "ok", detail, length_s)
+
+
+def _sums(facts: Facts) -> Iterator[Check]:
+    n, unequal = facts.sums["turns"], facts.sums["unequal"]
+    if not n:
+        return
+    if unequal:
+        largest = facts.sums["largest_difference_ns"]
+        detail = f"the causes of {unequal} of {n} turns do not add up, by up to {largest} ns"
+        yield _check("sums", "fail", detail, unequal)
+    else:
+        detail = f"the causes of {n} of {n} turns add up to their duration, to the nanosecond"
+        yield _check("sums", "ok", detail, 0)
+
+
+def _rejected(facts: Facts) -> Iterator[Check]:
+    refused = sum(facts.rejected.values())
+    if not refused:
+        spans = amount(facts.spans["spans"], "span")
+        yield _check("rejected", "ok", f"nothing was refused; {spans} read", 0)
+        return
+    reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(facts.rejected.items()))
+    detail = f"{amount(refused, 'record')} refused: {reasons}"
+    if facts.damaged:
+        detail += "; more than 1 % of one kind, so the rest may mislead"
+    yield _check("rejected", "fail" if facts.damaged else "warn", detail, refused)
+
+
+def _goodbye(facts: Facts) -> Iterator[Check]:
+    processes = _processes(facts)
+    if not processes:
+        detail = "no manifest of a process: whether the run was cut off is not known"
+        yield _check("goodbye", "warn", detail, None)
+        return
+    cut = _cut_off(facts)
+    for entry in cut:
+        turns = entry.get("open_turns")
+        open_turns = "" if turns is None else f", {amount(turns, 'turn')} open in its last second"
+        detail = f"instance {entry.get('instance')} was killed: no goodbye{open_turns}"
+        yield _check("goodbye", "warn", detail, turns)
+    if not cut:
+        yield _check("goodbye", "ok", f"all {amount(len(processes), 'instance')} said goodbye", 0)
+
+
+def _open_turns(facts: Facts) -> Iterator[Check]:
+    n = facts.spans["open_turns"]
+    if n:
+        detail = f"{amount(n, 'turn')} still running at shutdown, ended there: too short"
+        yield _check("open_turns", "warn", detail, n)
+
+
+def _ledger(facts: Facts) -> Iterator[Check]:
+    ledger = facts.manifest.get("ledger") or []
+    if not ledger:
+        return
+    lost: dict[str, int] = {}
+    missing = created = 0
+    for account in ledger:
+        for reason, n in account["dropped"].items():
+            key = f"{account['signal']} {reason}"
+            lost[key] = lost.get(key, 0) + n
+        created += account["created"]
+        ended = account["delivered"] + account["pending"] + sum(account["dropped"].values())
+        missing += abs(account["created"] - ended)
+    if missing:
+        detail = f"{amount(missing, 'record')} of {number(created)} neither delivered nor dropped"
+        yield _check("ledger", "fail", f"the ledger does not balance: {detail}", missing)
+    elif lost:
+        n = sum(lost.values())
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(lost.items()))
+        status: Status = "fail" if n > MAX_DROPPED * created else "warn"
+        detail = f"{amount(n, 'record')} of {number(created)} dropped: {reasons}"
+        yield _check("ledger", status, detail, n)
+    else:
+        detail = f"created = delivered + pending for {amount(created, 'record')}, none dropped"
+        yield _check("ledger", "ok", detail, 0)
+
+
+def _internal_errors(facts: Facts) -> Iterator[Check]:
+    faults = facts.manifest.get("internal_errors") or {}
+    if faults:
+        detail = ", ".join(f"{where} {n}" for where, n in sorted(faults.items()))
+        n = sum(faults.values())
+        yield _check("internal_errors", "warn", f"faults of the recorder, caught: {detail}", n)
+
+
+def _inferred(facts: Facts) -> Iterator[Check]:
+    inferred = facts.summary.inferred if facts.summary is not None else {}
+    if inferred:
+        told = ", ".join(f"{kind} {n}" for kind, n in sorted(inferred.items()))
+        detail = f"no span is marked agentscope.turn, so these stand for turns: {told}"
+        yield _check("turns_inferred", "warn", detail, sum(inferred.values()))
+
+
+def _parallel(facts: Facts) -> Iterator[Check]:
+    """The critical path against the equal-share sweep: two ways to divide parallel work."""
+    summary = facts.summary
+    if summary is None or not facts.turns["turns"]:
+        return
+    difference = summary.sweep_disagreement
+    detail = "equal shares for parallel work give the same picture"
+    if difference > MAX_DISAGREEMENT:
+        detail = (
+            f"parallel work: equal shares give {summary.sweep_group} {percent(difference)} of turn "
+            "time more or less than the critical path does"
+        )
+    status: Status = "warn" if difference > MAX_DISAGREEMENT else "ok"
+    yield _check("parallel", status, detail, difference)
+
+
+def _anomalies(facts: Facts) -> Iterator[Check]:
+    anomalies = facts.summary.anomalies if facts.summary is not None else {}
+    if anomalies:
+        told = ", ".join(f"{reason} {n}" for reason, n in sorted(anomalies.items()))
+        detail = f"spans were mended before they were added up: {told}"
+        yield _check("anomalies", "ok", detail, sum(anomalies.values()))
+
+
+def _joined(facts: Facts) -> Iterator[Check]:
+    load = facts.load
+    if not load["requests"]:
+        return
+    sent, joined, turns = load["requests"], load["joined"], facts.turns["turns"]
+    told = f"{sent} sent by the load generator, {turns} recorded, {joined} joined by trace id"
+    if sent == joined == turns:
+        yield _check("load_joined", "ok", f"turns: {told}", 0)
+        return
+    parts = []
+    untraced = sent - load["traced"]
+    lost = load["traced"] - joined
+    if untraced:
+        parts.append(f"{untraced} sent without a trace id")
+    if lost:
+        parts.append(f"{lost} sent but not recorded ({load['failed_unjoined']} of them failed)")
+    if load["turns_unsent"]:
+        parts.append(f"{load['turns_unsent']} recorded that the generator did not report")
+    detail = f"turns: {told}: {', '.join(parts) or 'several requests share a trace'}"
+    yield _check("load_joined", "warn", detail, abs(sent - turns))
+
+
+def _little(facts: Facts) -> Iterator[Check]:
+    """Little's law, L = λW: what users waited for must be what turns took."""
+    users_s, turns_s = facts.load["users_wall_s"], facts.load["turns_wall_s"]
+    if not users_s or turns_s is None or facts.whole.duration_s <= 0:
+        return
+    outside = (users_s - turns_s) / users_s
+    length_s = facts.whole.duration_s
+    detail = (
+        f"in flight on average: {number(users_s / length_s)} requests at the generator, "
+        f"{number(turns_s / length_s)} turns in the service"
+    )
+    if abs(outside) > MAX_OUTSIDE:
+        where = (
+            f"{percent(outside)} of users' waiting is outside the recorded turns (network, accept "
+            "queue, missing spans)"
+            if outside > 0
+            else "turns last longer than users waited (work after the answer, clock difference)"
+        )
+        yield _check("little", "warn", f"{detail}: {where}", outside)
+    else:
+        yield _check("little", "ok", detail, outside)
+
+
+def _lateness(facts: Facts) -> Iterator[Check]:
+    late_s = facts.load["late_p95_s"]
+    if late_s is None:
+        return
+    think = (facts.manifest.get("load") or {}).get("think_time_s") or []
+    bound_s = MAX_LATE_S
+    if think and all(isinstance(end, int | float) for end in think):
+        bound_s = max(bound_s, MAX_LATE_OF_THINK * sum(think) / len(think))
+    late = late_s > bound_s
+    detail = f"the load generator sent 95 % of requests within {seconds(max(0.0, late_s))} of due"
+    if late:
+        detail += f": more than {seconds(bound_s)}, so it was overloaded itself"
+    yield _check("generator_late", "warn" if late else "ok", detail, late_s)
+
+
+def _ramp(facts: Facts) -> Iterator[Check]:
+    stages = (facts.manifest.get("load") or {}).get("stages") or []
+    if not stages or facts.whole.duration_s <= 0:
+        return
+    steady = steady_of(facts.whole, facts.manifest)
+    share = max(0.0, (steady.start_s - facts.whole.start_s) / facts.whole.duration_s)
+    detail = f"full load began after {percent(share)} of the run"
+    status: Status = "warn" if share > MAX_RAMP else "ok"
+    yield _check("ramp", status, detail, share)
+
+
+def _unattributed(facts: Facts) -> Iterator[Check]:
+    if not facts.turns["turns"]:
+        return
+    share = facts.share(UNATTRIBUTED)
+    status: Status = "warn" if share > MAX_UNATTRIBUTED else "ok"
+    detail = f"{percent(share)} of turn time has no recorded explanation"
+    if status == "warn":
+        detail += ": mark it with agentscope.phase(…), context_load, llm_call or tool"
+    yield _check("unattributed", status, detail, share)
+
+
+def _hidden_attempts(facts: Facts) -> Iterator[Check]:
+    calls, seen = facts.llm["calls"], facts.llm["calls_with_attempts"]
+    if calls and seen < calls:
+        detail = (
+            f"{calls - seen} of {amount(calls, 'model call')} show no HTTP attempt: retries and "
+            "back-off inside them look like inference"
+        )
+        yield _check("attempts", "warn", detail, calls - seen)
+
+
+def _not_measured(facts: Facts) -> Iterator[Check]:
+    if not facts.turns["turns"]:
+        return
+    for cause in CAUSES:
+        why = was_measured(cause, facts)
+        if why is not None:
+            yield _check(NOT_MEASURED, "warn", f"{cause}: {why}", cause)
+
+
+def _ceilings(facts: Facts) -> Iterator[Check]:
+    for why in facts.ceilings.missing:
+        yield _check("ceilings", "warn", why, None)
+
+
+def _questions(facts: Facts) -> Iterator[Check]:
+    for question, rows in sorted(facts.cut.items()):
+        shown = len(facts.questions[question])
+        detail = f"{question}: the report carries {shown} of {rows} rows"
+        yield _check("questions", "ok", detail, rows - shown)
+
+
+_CHECKS = (
+    _turns,
+    _length,
+    _sums,
+    _rejected,
+    _goodbye,
+    _open_turns,
+    _ledger,
+    _internal_errors,
+    _inferred,
+    _parallel,
+    _anomalies,
+    _joined,
+    _little,
+    _lateness,
+    _ramp,
+    _unattributed,
+    _hidden_attempts,
+    _not_measured,
+    _ceilings,
+    _questions,
+)
+
+
+def _processes(facts: Facts) -> list[Mapping[str, Any]]:
+    return [entry for entry in facts.manifests if entry.get("instance")]
+
+
+def _cut_off(facts: Facts) -> list[Mapping[str, Any]]:
+    return [entry for entry in _processes(facts) if entry.get("ended_ns") is None]

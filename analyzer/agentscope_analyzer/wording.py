@@ -1,0 +1,108 @@
+"""How figures and causes are written for people."""
+
+from __future__ import annotations
+
+from typing import Final
+
+LABELS: Final[dict[str, str]] = {
+    "llm.first_token": "the model's time to the first token",
+    "llm.generation": "the model's own generation time",
+    "llm.rate_limit": "the provider's quota",
+    "llm.retry": "failed model calls and their retries",
+    "llm.connection": "the connection pool to the model's provider",
+    "db.query": "database queries",
+    "db.pool": "the database connection pool",
+    "runtime.event_loop": "the blocked event loop",
+    "runtime.cpu": "the service's own code",
+    "runtime.threadpool": "the worker threads",
+    "runtime.gc": "the garbage collector",
+    "runtime.throttled": "the container's CPU quota",
+    "tool.execution": "the tools' own work",
+    "http.upstream": "other HTTP services",
+    "context.load": "context loading",
+    "client.send": "slowly reading clients",
+    "wait.lock": "locks and semaphores in the service",
+    "unattributed": "time that nothing recorded explains",
+}
+"""Every cause as a sentence says it."""
+
+PLURAL: Final = frozenset(
+    {
+        "llm.retry",
+        "db.query",
+        "runtime.threadpool",
+        "http.upstream",
+        "client.send",
+        "wait.lock",
+    }
+)
+"""Causes whose label takes a plural verb."""
+
+
+def label(cause: str, *, streamed: bool = True) -> str:
+    """The cause in words; without streaming the whole answer is its first token."""
+    if cause == "llm.first_token" and not streamed:
+        return "the model's own response time"
+    return LABELS[cause]
+
+
+def binds(cause: str, *, streamed: bool = True) -> str:
+    """``the provider's quota binds``."""
+    return f"{label(cause, streamed=streamed)} {'bind' if cause in PLURAL else 'binds'}"
+
+
+def seconds(value: float) -> str:
+    """``102 s``, ``1.94 s``, ``340 ms``, ``0.4 ms``: three digits, the unit last."""
+    if value and abs(value) < 0.9995:
+        return f"{_three(value * 1000)} ms"
+    return f"{_three(value)} s"
+
+
+def percent(share: float) -> str:
+    """``63 %``, ``1.2 %``, ``0 %``; never 0 for what is there, never 100 for what is not all."""
+    value = share * 100
+    if value == 0:
+        return "0 %"
+    if value < 0.1:
+        return "< 0.1 %"
+    if 99.5 <= value < 100:
+        return "> 99 %"
+    return f"{value:.2g} %" if value < 9.95 else f"{value:.0f} %"
+
+
+def number(value: float) -> str:
+    """``1 500``, ``2.35``, ``0.0125``: three digits, thousands apart."""
+    return _three(value)
+
+
+def amount(n: int, noun: str) -> str:
+    """``1 turn``, ``412 turns``, ``2 queries``."""
+    plural = noun[:-1] + "ies" if noun.endswith("ry") else noun + "s"
+    return f"{_three(n)} {noun if n == 1 else plural}"
+
+
+def figure(value: float | str | None, unit: str) -> str:
+    """A value with its unit as evidence shows it; an unknown one is a dash."""
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value
+    if unit == "s":
+        return seconds(value)
+    if unit == "share":
+        return percent(value)
+    return f"{number(value)} {unit}".rstrip()
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """``[61, 90]``, or nothing where there is no interval."""
+    return "" if low is None or high is None else f"[{_three(low)}, {_three(high)}]"
+
+
+def _three(value: float) -> str:
+    if value == 0:
+        return "0"
+    if abs(value) >= 100:
+        return f"{value:,.0f}".replace(",", " ")
+    text = f"{value:.3g}"
+    return f"{value:.6f}".rstrip("0").rstrip(".") if "e" in text else text

@@ -1,0 +1,134 @@
+"""The report as a terminal shows it."""
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from agentscope_analyzer.document import Report
+from agentscope_analyzer.reporters import terminal
+
+PAGE = """\
+run story: 30 turns of 6 sessions in 177 s, 150 spans, 1 instance
+
+VERDICT
+  The provider's quota binds: 33 % of turn time; 30 of 60 attempts refused with 429 or 529; 30 of
+  them with the quota of 60 requests a minute used up; 60 requests/min are used up at 25 live
+  sessions [24, 28], so more pods will not help
+  confidence: high
+
+BINDS
+  llm.rate_limit      the verdict above rests on:
+    share of the wall time of all turns                              33 %  / 10 %  turns/causes
+    share of the time of the slowest turns                           33 %  / 20 %  turns/causes
+    attempts answered 429 or 529                              30 attempts  / 60    llm/summary
+    refusals with none of 60 requests left                    30 attempts          llm/quota_headers
+    slept before retries after 429 or 529                            27 s          waits/by_kind
+    see trace 00000000000000000000000000000001
+    see trace 00000000000000000000000000000002
+    see trace 00000000000000000000000000000003
+
+RULED OUT
+  llm.first_token     the model's own response time: 63 % of turn time; p95 without contention is 2
+                      s, within the 8 s target
+  db.query            database queries: 3.3 % of turn time; inherent work binds from 40 %
+  llm.retry           failed model calls and their retries: 0 % of turn time (watched from 3 %);
+                      none of 60 attempts failed otherwise
+  runtime.event_loop  the blocked event loop: 0 % of turn time (watched from 3 %); the loop stood
+                      still for 0 % of the run; the loop was never later than 4 ms
+
+NOT MEASURED, SO NOT RULED OUT
+  llm.generation      no model call was streamed: see llm.first_token
+  llm.connection      no wait for a connection and no agentscope.http.pool metric
+  db.pool             no wait for a connection and no db.client.connection metric
+  runtime.cpu         the CPU time of single turns was not recorded
+  runtime.threadpool  no agentscope.threadpool metric
+  runtime.gc          no agentscope.gc.pause metric
+  runtime.throttled   no agentscope.cgroup.cpu metric
+  tool.execution      no tool execution was recorded
+  http.upstream       no HTTP call but the models' was recorded
+  context.load        no context loading was marked
+  client.send         no turn measured its send()
+  wait.lock           no wait for a lock was recorded
+
+WHERE 90 s OF TURN TIME WENT
+  cause            seconds  share                 p95 turns  low – high
+  llm.first_token     57 s   63 %  █████████████       63 %
+  llm.rate_limit      30 s   33 %  ███████             33 %
+  db.query             3 s  3.3 %  █                  3.3 %
+
+CEILINGS
+  resource                limit  a session     sessions  reached
+  llm.requests  60 requests/min       2.11  25 [24, 28]  yes, first
+  llm.requests: limit of openai gpt-4o-mini from rate-limit headers; window rule, at most 1 % of
+  minutes over; means alone say 28; 6 sessions; extrapolated from 59-s windows; corrected for
+  back-off; refused attempts taken as not charged
+
+TURNS
+                   p50  p90    p95  p99  max  a second  failed
+  duration         3 s  3 s    3 s  3 s  3 s     0.169     0 %
+  to first byte  2.5 s       2.5 s
+
+MODEL CALLS
+       calls  a turn  attempts  hidden retries  refused  back-off
+  all     30       1        60              30       30      27 s
+  model               calls  refused     p50     p95  first chunk  tokens in  out
+  openai gpt-4o-mini     30       30  100 ms  100 ms            –      3 000  600
+
+CAN THIS RUN BE BELIEVED?
+  ok: turns, length, sums, rejected, goodbye, unattributed
+"""
+
+
+def shown(report: Report, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    terminal.render(report, console)
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+
+def test_the_page_reads_without_colour(story: Any) -> None:
+    """Verdict, what it rests on, what is ruled out and why, what nobody measured, the figures."""
+    for i in range(30):
+        trace = story.turn(
+            f"s{i % 6}",
+            i * 6.0,
+            ("llm.rate_limit", 1.0),
+            ("llm.first_token", 1.9),
+            ("db.query", 0.1),
+            first_byte_s=2.5,
+        )
+        story.call(trace, i * 6.0, 429, 200)
+        story.span(trace, wait_kind="rate_limit", start_ns=i * 10**9, end_ns=i * 10**9 + 9 * 10**8)
+    story.gauge("agentscope.event_loop.delay.max", 0.002, 0.004)
+    assert shown(story.report()) == PAGE
+
+
+def test_a_narrow_terminal_loses_nothing(story: Any) -> None:
+    """At 80 columns lines wrap; no cause and no check disappears."""
+    for i in range(30):
+        story.turn("s", i * 6.0, ("llm.first_token", 1.9), ("runtime.event_loop", 0.1))
+    report = story.report()
+    page = shown(report, width=80)
+    assert max(len(line) for line in page.splitlines()) <= 80
+    said = " ".join(page.split())
+    assert all(finding.cause in said for finding in report.findings)
+    assert all(check.check in said for check in report.validity if check.check != "not_measured")
+
+
+def test_data_cannot_move_the_cursor(story: Any) -> None:
+    """Escape sequences, line breaks and invisible characters from the run are spelled out."""
+    trace = story.turn("s", 0, ("runtime.event_loop", 1.0), ("llm.first_token", 1.0))
+    story.span(
+        trace,
+        runtime_event="loop_blocked",
+        start_ns=0,
+        end_ns=10**9,
+        code_function="\x1b[2J[red]evil\u202e",
+        code_file="/x\n.py",
+        code_line=1,
+    )
+    page = shown(story.report())
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    assert r"\x1b[2J[red]evil\u202e (x\n.py:1)" in " ".join(page.split())
