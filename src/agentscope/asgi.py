@@ -27,7 +27,11 @@ SCOPE_KEY = "agentscope"
 """The one key that we add to a scope; a second middleware of ours steps aside when it sees it."""
 
 _SERVER = 2
+# Looked up once: an enumeration's member costs more than a global.
 _REQUEST = Role.REQUEST
+_OK, _ERROR, _CANCELLED = (
+    outcome.value for outcome in (c.Outcome.OK, c.Outcome.ERROR, c.Outcome.CANCELLED)
+)
 _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
 )
@@ -204,7 +208,7 @@ class _Exchange:
         end_ns = self._now_ns()
         try:
             self._describe(span)
-            span.attributes[c.OUTCOME] = self._outcome(span, error, complete).value
+            span.attributes[c.OUTCOME] = self._outcome(span, error, complete)
         except Exception as fault:
             internal_error("asgi.describe", fault)
         try:
@@ -233,21 +237,21 @@ class _Exchange:
         elif route is not None and self._middleware.serves_turns(span.name):
             begin_turn(span)
 
-    def _outcome(self, span: Span, error: BaseException | None, complete: bool) -> c.Outcome:
+    def _outcome(self, span: Span, error: BaseException | None, complete: bool) -> str:
         if error is not None:
             if isinstance(error, Exception):
                 span.fail(error)
-            return outcome_of(error)
+            return outcome_of(error).value
         if self._status >= 500:
             span.fail(str(self._status))
-            return c.Outcome.ERROR
-        if span.attributes.get(c.OUTCOME) == c.Outcome.ERROR.value:
-            return c.Outcome.ERROR
+            return _ERROR
+        if span.attributes.get(c.OUTCOME) == _ERROR:  # record_error said so
+            return _ERROR
         if complete or self._scope["type"] == "websocket":
-            return c.Outcome.OK
+            return _OK
         # The application is done and the answer is not: the client has gone, and frameworks
         # swallow the cancellation that tells them so.
-        return c.Outcome.CANCELLED
+        return _CANCELLED
 
     def _session(self) -> str | None:
         try:

@@ -32,8 +32,10 @@ R = TypeVar("R")
 
 _INTERNAL, _CLIENT = 1, 3
 _CANCELLATIONS = frozenset({"CancelledError", "Cancelled"})
+# Looked up once: an enumeration's member costs more than a global.
 _OK = c.Outcome.OK.value
-_REPORTED = frozenset({Role.INFERENCE, Role.TURN})
+_INFERENCE, _TURN = Role.INFERENCE, Role.TURN
+_REPORTED = frozenset({_INFERENCE, _TURN})
 """Roles whose spans always say how they ended, and are written as ``open`` at shutdown."""
 
 
@@ -65,7 +67,7 @@ class Phase:
         try:
             span = recorder.start(self._name, self._role, self._attributes.copy(), self._kind)
             turn = span.turn
-            if self._role is Role.TURN:
+            if self._role is _TURN:
                 span.turn = span
                 session_id = self._attributes.get(c.CONVERSATION_ID)
                 if isinstance(session_id, str):
@@ -250,7 +252,7 @@ class Phase:
 
 
 def _first_chunk(span: Span) -> None:
-    if span.role is Role.INFERENCE and c.TIME_TO_FIRST_CHUNK not in span.attributes:
+    if span.role is _INFERENCE and c.TIME_TO_FIRST_CHUNK not in span.attributes:
         recorder = lifecycle.recorder
         if recorder is not None:
             elapsed_ns = recorder.clock.monotonic_ns() - span.start_ns
@@ -424,14 +426,15 @@ def record_usage(
         if span.role is Role.PHASE:  # an llm_call without a model: now it is known to be one call
             span.role = Role.INFERENCE
             span.attributes.setdefault(c.OPERATION_NAME, "chat")
-        for key, tokens in (
-            (c.INPUT_TOKENS, input_tokens),
-            (c.OUTPUT_TOKENS, output_tokens),
-            (c.CACHE_READ_TOKENS, cache_read_input_tokens),
-            (c.REASONING_TOKENS, reasoning_output_tokens),
-        ):
-            if tokens is not None:
-                span.attributes[key] = int(tokens)
+        attributes = span.attributes
+        if input_tokens is not None:
+            attributes[c.INPUT_TOKENS] = int(input_tokens)
+        if output_tokens is not None:
+            attributes[c.OUTPUT_TOKENS] = int(output_tokens)
+        if cache_read_input_tokens is not None:
+            attributes[c.CACHE_READ_TOKENS] = int(cache_read_input_tokens)
+        if reasoning_output_tokens is not None:
+            attributes[c.REASONING_TOKENS] = int(reasoning_output_tokens)
     except Exception as error:
         internal_error("phases.record_usage", error)
 
@@ -448,6 +451,6 @@ def record_error(error: BaseException) -> None:
 
 
 def _is_model_call(span: Span) -> bool:
-    if span.role is Role.INFERENCE:
+    if span.role is _INFERENCE:
         return True
     return span.role is Role.PHASE and span.attributes.get(c.PHASE) == c.Phase.LLM_CALL.value

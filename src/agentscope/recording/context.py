@@ -7,7 +7,7 @@ spans of others (FastAPI's own, say), which know nothing of the turn.
 
 from __future__ import annotations
 
-from contextvars import Token
+from contextvars import ContextVar, Token
 from typing import TypeAlias
 
 from opentelemetry import context as otel
@@ -26,16 +26,25 @@ _SESSION_KEY = otel.create_key("agentscope-session")
 # Looked up once: an enumeration's member costs more than a global.
 _REQUEST, _TURN = Role.REQUEST, Role.TURN
 
-get_context = otel.get_current
+
+def _context_variable() -> ContextVar[Context]:
+    # Its own functions find the variable anew at every call; a token tells which it is.
+    token = otel.attach(otel.get_current())
+    token.var.reset(token)
+    return token.var
+
+
+_current = _context_variable()
+get_context = _current.get
 
 
 def attach(span: Span) -> ContextToken:
     """Make ``span`` current; give the token to ``detach`` in the same task or thread."""
-    context = Context(otel.get_current())
+    context = Context(_current.get())
     # A Context refuses assignment once others can see it; nobody sees this one yet.
     dict.__setitem__(context, _SPAN_KEY, span)
     dict.__setitem__(context, _OURS_KEY, span)
-    return otel.attach(context)
+    return _current.set(context)
 
 
 def detach(token: ContextToken) -> None:
@@ -45,7 +54,7 @@ def detach(token: ContextToken) -> None:
     another context, which is gone; there is nothing to put back and nothing to log.
     """
     try:
-        token.var.reset(token)
+        _current.reset(token)
     except ValueError:
         return
 
@@ -57,7 +66,7 @@ def attach_session(session_id: str) -> ContextToken:
 
 def current_session() -> str | None:
     """The session bound to the current context, if any."""
-    value = otel.get_value(_SESSION_KEY)
+    value = _current.get().get(_SESSION_KEY)
     return value if isinstance(value, str) else None
 
 
@@ -68,7 +77,7 @@ def current_span(context: Context | None = None) -> Span | None:
     from outside). New work goes under the nearest span that still lives, or under the turn: what
     a turn leaves running in the background is its own, even after its end.
     """
-    span = (otel.get_current() if context is None else context).get(_OURS_KEY)
+    span = (_current.get() if context is None else context).get(_OURS_KEY)
     while isinstance(span, Span):
         if not span.end_ns or span.role is _REQUEST or span.role is _TURN:
             return span

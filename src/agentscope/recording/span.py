@@ -139,10 +139,13 @@ class Span(ApiSpan):
 
     def end(self, end_time: int | None = None) -> None:
         """End the span once; later calls do nothing. ``end_time`` is epoch nanoseconds."""
-        if not self.end_ns:
-            clock = self._taker.clock
-            now_ns = clock.monotonic_ns() if end_time is None else clock.from_epoch_ns(end_time)
-            self._taker.take(self, max(now_ns, self.start_ns))
+        if self.end_ns:
+            return
+        taker = self._taker
+        if end_time is None:
+            taker.take(self, taker.clock.monotonic_ns())
+        else:
+            taker.take(self, max(taker.clock.from_epoch_ns(end_time), self.start_ns))
 
     def get_span_context(self) -> SpanContext:
         """The ids that a propagator writes into an outgoing request."""
