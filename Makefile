@@ -35,6 +35,7 @@ check: install ## formatting, lint, types, layers, lock file
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python dashboards/build.py --check
 	@$(BIN)/uv lock --check --quiet
 
 format: install ## rewrite the code in the house format
@@ -43,6 +44,9 @@ format: install ## rewrite the code in the house format
 
 bench: install ## the recorder's cost, as ratios to a control of the same run
 	@$(BIN)/python tests/benchmarks/recorder_cost.py
+
+dashboards: install ## write the Grafana boards from the vocabulary
+	@$(BIN)/python dashboards/build.py
 
 ci: check test ## what CI runs
 

@@ -295,6 +295,11 @@ class Metric:
             name += suffix
         return name + "_total" if self.instrument == "counter" else name
 
+    @property
+    def prometheus_labels(self) -> tuple[str, ...]:
+        """Its label names on ``/metrics``."""
+        return tuple(attribute.replace(".", "_") for attribute in self.attributes)
+
 
 METRICS: Final[dict[str, Metric]] = {}
 """Every metric that we write, by its OpenTelemetry name."""

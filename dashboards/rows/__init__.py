@@ -1,0 +1,1 @@
+"""Rows of panels, one a module; boards put them together."""

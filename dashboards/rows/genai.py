@@ -1,0 +1,125 @@
+"""Model calls and tools: tokens, first chunk, quota, attempts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import thresholds
+from agentscope import conventions as c
+from frame import Panel
+from panels import (
+    CALLS_PER_SECOND,
+    PER_SECOND,
+    REQUESTS_PER_SECOND,
+    SHARE,
+    Line,
+    lines,
+)
+from queries import gauge, quantile, rate
+
+HEADROOM: Final = f"{gauge(c.RATELIMIT_REMAINING)} / {gauge(c.RATELIMIT_LIMIT)}"
+"""Share of a quota that is left, by instance, provider, model and dimension."""
+
+_QUOTA = "provider, model, dimension"
+_QUOTA_LEGEND = "{{provider}} {{model}} {{dimension}}"
+_MODEL = ("gen_ai_request_model",)
+_MODEL_LEGEND = "{{gen_ai_request_model}}"
+
+
+def panels() -> list[Panel]:
+    """Three lines: what calls cost, what the provider allows, what tools do."""
+    return [*_calls(), *_quota(), *_tools()]
+
+
+def _calls() -> list[Panel]:
+    return [
+        lines(
+            c.TOKEN_USAGE,
+            "Tokens per second",
+            Line(
+                rate(c.TOKEN_USAGE, "sum", by=(*_MODEL, "gen_ai_token_type")),
+                "{{gen_ai_token_type}} {{gen_ai_request_model}}",
+            ),
+            unit=PER_SECOND,
+            shows="tokens of model calls",
+            read="Counted when a call ends; input includes what the provider had cached.",
+            then="input that grows while turns do not is a context that is never cut.",
+        ),
+        lines(
+            c.OPERATION_FIRST_CHUNK,
+            "First chunk, p95",
+            Line(quantile(0.95, c.OPERATION_FIRST_CHUNK, by=_MODEL), _MODEL_LEGEND),
+            read="Streamed calls only; hidden retries and their sleeps are in it.",
+            then="compare with model back-off: if that is flat, the provider itself is slower.",
+        ),
+        lines(
+            c.OPERATION_DURATION,
+            "Call duration, p95",
+            Line(quantile(0.95, c.OPERATION_DURATION, by=_MODEL), _MODEL_LEGEND),
+            read="From the request to the last chunk.",
+            then="longer with the same first chunk: longer answers, or a slow reader.",
+        ),
+    ]
+
+
+def _quota() -> list[Panel]:
+    return [
+        lines(
+            c.RATELIMIT_REMAINING,
+            "Quota left",
+            Line(f"min by ({_QUOTA}) ({HEADROOM})", _QUOTA_LEGEND),
+            unit=SHARE,
+            levels=thresholds.QUOTA_HEADROOM,
+            shows="what is left of the provider's quota, as a share of it",
+            read="The lowest reading of any instance, as of the last answer.",
+            then="the dimension that touches the floor is the one that binds: more quota for it, "
+            "or fewer requests, or fewer tokens a request.",
+        ),
+        lines(
+            c.RATELIMIT_RESET,
+            "Quota full again in",
+            Line(f"max by ({_QUOTA}) ({gauge(c.RATELIMIT_RESET)})", _QUOTA_LEGEND),
+            read="As of the last answer.",
+            then="long and rising: load exceeds the quota's refill, so waiting will not help.",
+        ),
+        lines(
+            c.LLM_ATTEMPTS,
+            "Attempts by status",
+            Line(
+                rate(c.LLM_ATTEMPTS, by=("model", "status_class")),
+                "{{status_class}} {{model}}",
+            ),
+            unit=REQUESTS_PER_SECOND,
+            stacked=True,
+            read="HTTP attempts, retries that the client hides included; none is an attempt "
+            "without an answer.",
+            then="4xx with little quota left are 429s; 5xx and none are the provider or the "
+            "network.",
+        ),
+    ]
+
+
+def _tools() -> list[Panel]:
+    return [
+        lines(
+            c.TOOL_CALLS,
+            "Tool calls",
+            Line(rate(c.TOOL_CALLS, by=("tool", "status")), "{{tool}} {{status}}"),
+            unit=CALLS_PER_SECOND,
+            span=12,
+            read="By tool and how it ended.",
+            then="errors of one tool: its own logs; calls that grow faster than turns: a model "
+            "that goes in circles.",
+        ),
+        lines(
+            c.EXECUTE_TOOL_DURATION,
+            "Tool duration, p95",
+            Line(
+                quantile(0.95, c.EXECUTE_TOOL_DURATION, by=("gen_ai_tool_name",)),
+                "{{gen_ai_tool_name}}",
+            ),
+            span=12,
+            read="Waits inside the tool are in it.",
+            then="compare with the database pool's waits: tools share it.",
+        ),
+    ]
