@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from agentscope.conventions import CAUSES
 from agentscope_analyzer.attribution import AttributionSummary
@@ -21,6 +21,9 @@ from agentscope_analyzer.sql import Asker, Queryable
 Row = dict[str, Any]
 
 NS = 1e9
+MAX_CLOCK_DOUBT_S = 0.5
+"""Clocks of two hosts that differ by less do not move a stage by anything that matters."""
+MAX_USERS = 1e12
 MAX_ROWS = 50
 """Rows of one question that a report carries; ``Facts.cut`` says where there were more."""
 
@@ -66,6 +69,7 @@ class Facts:
     spans: Row
     metrics: dict[str, Row]
     load: Row
+    turns_active: dict[str, int]
     quotas: list[Quota]
     ceilings: Ceilings
     live: LiveSessions
@@ -90,6 +94,32 @@ class Facts:
     def seconds(self, cause: str) -> float:
         """Seconds of the cause in all turns."""
         return float(self.causes.get(cause, {}).get("wall_s") or 0.0)
+
+    @property
+    def failed_share(self) -> float:
+        """Failed turns, or failed requests where the load generator saw more of them."""
+        turns, requests = self.turns["turns"], self.load["requests"]
+        return max(
+            self.turns["errors"] / turns if turns else 0.0,
+            self.load["failed"] / requests if requests else 0.0,
+        )
+
+    @property
+    def cut_off(self) -> list[tuple[str, int | None]]:
+        """Processes that never said goodbye, each with the turns it last had in hand."""
+        found = []
+        for entry in self.manifests:
+            if entry.get("instance") and entry.get("ended_ns") is None:
+                instance, told = str(entry["instance"]), entry.get("open_turns")
+                counts = [self.turns_active.get(instance), told if type(told) is int else None]
+                known = [n for n in counts if n is not None and n >= 0]
+                found.append((instance, max(known, default=None)))
+        return found
+
+    @property
+    def unfinished(self) -> int:
+        """Turns whose end was never seen: open at shutdown, or lost with their process."""
+        return int(self.spans["open_turns"]) + sum(n or 0 for _, n in self.cut_off)
 
     @property
     def wall_s(self) -> float:
@@ -139,7 +169,7 @@ def gather(
     read, whether so much was refused that the rest may mislead.
     """
     reader = Reader(engine)
-    reader.prepare("llm/_inferences", "llm/_attempts", "turns/_sessions")
+    reader.prepare("llm/_model_spans", "llm/_inferences", "llm/_attempts", "turns/_sessions")
     turns = reader.read("turns/summary")[0]
     spans = reader.read("run/spans")[0]
     whole = _whole(turns)
@@ -150,7 +180,8 @@ def gather(
     reader.read("llm/attempts_by_status")  # for the reader of the report; nothing is judged by it
     window = {"from_ns": int(whole.start_s * NS), "to_ns": int(whole.end_s * NS)}
     pools = reader.read("database/pools", **window)
-    steady = steady_of(whole, manifest or {})
+    load = reader.read("load/joined")[0]
+    steady = steady_of(whole, manifest or {}, clock_ahead_s=clock_ahead(load))
     quotas, ceilings = ceilings_of(
         reader,
         given=limits or {},
@@ -174,11 +205,12 @@ def gather(
         waits=reader.read("waits/by_kind"),
         pools=pools,
         queries=reader.read("database/queries"),
-        blocks=reader.read("runtime/blocks"),
+        blocks=reader.read("runtime/blocks", **window),
         inflation=reader.read("runtime/inflation"),
         spans=spans,
         metrics={row["name"]: row for row in reader.read("run/metrics")},
-        load=reader.read("load/joined")[0],
+        load=load,
+        turns_active={row["instance"]: row["turns"] for row in reader.read("run/turns_active")},
         quotas=quotas,
         ceilings=ceilings,
         live=live,
@@ -194,20 +226,42 @@ def gather(
     )
 
 
-def steady_of(whole: Stretch, manifest: Mapping[str, Any]) -> Stretch:
+def clock_ahead(load: Row) -> float:
+    """By how many seconds the service's clock is ahead of the generator's; 0 within the doubt."""
+    ahead_s = load["clock_ahead_s"]
+    if ahead_s is None or abs(ahead_s) <= (load["clock_within_s"] or 0.0) + MAX_CLOCK_DOUBT_S:
+        return 0.0
+    return float(ahead_s)
+
+
+def steady_of(whole: Stretch, manifest: Mapping[str, Any], *, clock_ahead_s: float) -> Stretch:
     """The part of the run with most users, as the load generator's stages say, else all of it."""
-    stages = [
-        stage
-        for stage in (manifest.get("load") or {}).get("stages") or []
-        if stage.get("start_ns") and stage.get("end_ns") and stage.get("name") != "ramp"
-    ]
+    told = (manifest.get("load") or {}).get("stages")
+    stages = [stage for stage in told if _is_stage(stage)] if isinstance(told, list) else []
     if not stages:
         return whole
-    most = max(stage.get("users") or 0 for stage in stages)
-    fullest = [stage for stage in stages if (stage.get("users") or 0) == most][-1]
-    start_s = max(whole.start_s, fullest["start_ns"] / NS)
-    end_s = min(whole.end_s, fullest["end_ns"] / NS)
+    most = max(_users(stage) for stage in stages)
+    fullest = [stage for stage in stages if _users(stage) == most][-1]
+    start_s = max(whole.start_s, fullest["start_ns"] / NS + clock_ahead_s)
+    end_s = min(whole.end_s, fullest["end_ns"] / NS + clock_ahead_s)
     return Stretch(start_s, end_s) if end_s > start_s else whole
+
+
+def _is_stage(stage: Any) -> bool:
+    return (
+        isinstance(stage, Mapping)
+        and stage.get("name") != "ramp"
+        and all(_is_number(stage.get(end)) and stage[end] > 0 for end in ("start_ns", "end_ns"))
+    )
+
+
+def _users(stage: Mapping[str, Any]) -> float:
+    users = stage.get("users")
+    return float(users) if _is_number(users) and users < MAX_USERS else 0.0
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def _whole(turns: Row) -> Stretch:

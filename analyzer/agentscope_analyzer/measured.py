@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 from agentscope import conventions as c
 from agentscope_analyzer.facts import Facts
+from agentscope_analyzer.wording import amount, number
 
+WATCH_SHARE = 0.03
+"""Share of turn time from which contention is watched."""
+MIN_ATTEMPTS_SHARE = 0.95
+"""With HTTP attempts known for less of the calls than this, retries may hide in the rest."""
 MAX_CPU_SHARE = 0.1
 """With all CPU time of all processes below this share of turn time, own code cannot bind."""
 
@@ -18,7 +23,9 @@ DB_POOL = "db.client.connection."
 
 def was_measured(cause: str, facts: Facts) -> str | None:
     """None if the run could have shown the cause, else what would have to be recorded for it."""
-    if facts.seconds(cause) > 0:
+    # Some calls that failed for good show a little of these two: that rules out nothing.
+    enough = WATCH_SHARE if cause in ("llm.rate_limit", "llm.retry") else 0.0
+    if facts.seconds(cause) > 0 and facts.share(cause) >= enough:
         return None
     return _UNMEASURED[cause](facts) if cause in _UNMEASURED else None
 
@@ -40,15 +47,27 @@ def _has_metric(prefix: str) -> Callable[[Facts], bool]:
 
 
 _CALLS = _needs(lambda f: f.llm["calls"], "no model call was recorded")
-_ATTEMPTS = _needs(lambda f: f.llm["attempts"], "no HTTP attempt of a model call was recorded")
+
+
+def attempts_hidden(facts: Facts) -> str | None:
+    """None if nearly every call shows its HTTP attempts, else how many do not."""
+    calls, seen = facts.llm["calls"], facts.llm["calls_with_attempts"]
+    if not calls:
+        return "no model call was recorded"
+    if not seen:
+        return "no HTTP attempt of a model call was recorded"
+    if seen < MIN_ATTEMPTS_SHARE * calls:
+        return f"{number(calls - seen)} of {amount(calls, 'model call')} show no HTTP attempt"
+    return None
+
 
 _UNMEASURED: dict[str, Callable[[Facts], str | None]] = {
     "llm.first_token": _CALLS,
     "llm.generation": _needs(
         lambda f: f.llm["streamed"], "no model call was streamed: see llm.first_token"
     ),
-    "llm.rate_limit": _ATTEMPTS,
-    "llm.retry": _ATTEMPTS,
+    "llm.rate_limit": attempts_hidden,
+    "llm.retry": attempts_hidden,
     "llm.connection": _needs(
         lambda f: (
             f.llm["pooled_attempts"]

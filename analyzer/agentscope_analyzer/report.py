@@ -162,11 +162,13 @@ def _attribution(facts: Facts) -> Attribution:
 def _llm(facts: Facts) -> LlmFigures:
     row, n = facts.llm, facts.turns["turns"]
     calls, attempts = row["calls"], row["attempts"]
+    if not calls and facts.seconds("llm.first_token"):
+        calls = None  # phases say that models were asked, but no call of one was recorded
     # Without attempt spans retries may hide inside calls: unknown, not 0.
     seen = attempts > 0 or calls == 0
     return LlmFigures(
         calls=calls,
-        calls_per_turn=calls / n if n else None,
+        calls_per_turn=calls / n if n and calls is not None else None,
         attempts=attempts if seen else None,
         retries_hidden=attempts - row["calls_with_attempts"] if seen else None,
         rate_limited=row["rate_limited"] if seen else None,

@@ -146,7 +146,7 @@ def _retry(facts: Facts) -> Iterator[Sign]:
             "llm/summary",
             limit=attempts,
             agrees=failed > 0,
-            says=f"{number(failed)} of {amount(attempts, 'attempt')} failed (5xx, time-outs)"
+            says=f"{number(failed)} of {amount(attempts, 'attempt')} failed (5xx, time-outs, breaks)"
             if failed
             else f"none of {amount(attempts, 'attempt')} failed otherwise",
         )
@@ -166,9 +166,9 @@ def _slept(facts: Facts, name: str, kind: c.Wait) -> Iterator[Sign]:
         )
 
 
-def _waits(facts: Facts, what: str, *kinds: c.Wait) -> Iterator[Sign]:
+def _waits(facts: Facts, what: str, *kinds: c.Wait, link: str = "") -> Iterator[Sign]:
     for row in facts.waits_of(*kinds):
-        name = f" {row['resource']!r}" if row["resource"] else ""
+        name = f" {link}{row['resource']!r}" if row["resource"] else ""
         yield _sign(
             f"most waiting at once for {what}{name}",
             row["at_once"],
@@ -221,7 +221,7 @@ def _pool(facts: Facts) -> Iterator[Sign]:
                 if pending
                 else "no request was ever pending",
             )
-    yield from _waits(facts, "a database connection", c.Wait.DB_POOL)
+    yield from _waits(facts, "a database connection", c.Wait.DB_POOL, link="of ")
 
 
 def _query_mean(facts: Facts) -> float | None:
@@ -231,8 +231,8 @@ def _query_mean(facts: Facts) -> float | None:
 
 def _connection(facts: Facts) -> Iterator[Sign]:
     yield from _cap(facts, f"{HTTP_POOL}in_use", f"{HTTP_POOL}limit", "connections")
-    yield from _waits(facts, "a connection to be free", c.Wait.HTTP_POOL)
-    yield from _waits(facts, "a connection to open", c.Wait.HTTP_CONNECT)
+    yield from _waits(facts, "a free connection", c.Wait.HTTP_POOL, link="to ")
+    yield from _waits(facts, "a new connection", c.Wait.HTTP_CONNECT, link="to ")
 
 
 def _cap(facts: Facts, used: str, limit: str, unit: str) -> Iterator[Sign]:
@@ -245,12 +245,14 @@ def _cap(facts: Facts, used: str, limit: str, unit: str) -> Iterator[Sign]:
             "run/metrics",
             limit=size["most"],
             agrees=most["most"] >= size["most"],
-            says=f"at most {number(most['most'])} of {number(size['most'])} {unit} in use",
+            says=f"all {number(size['most'])} {unit} in use"
+            if most["most"] >= size["most"]
+            else f"at most {number(most['most'])} of {number(size['most'])} {unit} in use",
         )
 
 
 def _event_loop(facts: Facts) -> Iterator[Sign]:
-    lived_s = facts.whole.duration_s * max(1, facts.spans["instances"])
+    lived_s = facts.whole.duration_s * max(1, facts.turns["instances"])
     blocks = [row for row in facts.blocks if row["event"] == c.RuntimeEvent.LOOP_BLOCKED]
     blocked_s = sum(row["wall_s"] for row in blocks)
     delay = facts.metric(c.LOOP_DELAY_MAX.name)
@@ -321,7 +323,7 @@ def _cpu(facts: Facts) -> Iterator[Sign]:
 
 def _collector(facts: Facts) -> Iterator[Sign]:
     pauses = facts.metric(c.GC_PAUSE.name)
-    lived_s = facts.whole.duration_s * max(1, facts.spans["instances"])
+    lived_s = facts.whole.duration_s * max(1, facts.turns["instances"])
     if pauses and pauses["total"] is not None and lived_s > 0:
         share = pauses["total"] / lived_s
         yield _sign(

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agentscope.conventions import CAUSES, UNATTRIBUTED
+from agentscope_analyzer.attribution import UNMARKED
 from agentscope_analyzer.document import Check, Status, Value
-from agentscope_analyzer.facts import Facts, steady_of
+from agentscope_analyzer.facts import Facts, clock_ahead, steady_of
 from agentscope_analyzer.measured import was_measured
 from agentscope_analyzer.wording import amount, number, percent, seconds
 
 MIN_TURNS = 30
 MIN_RUN_S = 60.0
+MAX_RUN_S = 60 * 86_400.0
 MAX_DROPPED = 0.01
 MAX_OUTSIDE = 0.05
 MAX_RAMP = 0.5
@@ -20,6 +22,11 @@ MAX_LATE_OF_THINK = 0.1
 MAX_LATE_S = 0.1
 MAX_UNATTRIBUTED = 0.1
 MAX_DISAGREEMENT = 0.1
+FAILED_SHARE = 0.05
+MOST_FAILED_SHARE = 0.5
+"""From here on the times of turns say little: those that fail stop early or give up late."""
+UNFINISHED_SHARE = 0.05
+MIN_CLOCK_AHEAD_S = 0.1
 
 NOT_MEASURED = "not_measured"
 """The check that names, one by one, the causes that are neither found nor ruled out."""
@@ -43,6 +50,8 @@ def _turns(facts: Facts) -> Iterator[Check]:
     n = facts.turns["turns"]
     if n == 0:
         detail = "no turn was found: no SERVER span is marked agentscope.turn"
+        if not facts.spans["spans"]:
+            detail = "no span was read: give the directory that the service recorded into"
         yield _check("turns", "fail", detail, n)
     elif n < MIN_TURNS:
         detail = f"{amount(n, 'turn')}: not enough data, {MIN_TURNS} are needed to trust a p95"
@@ -57,6 +66,10 @@ def _length(facts: Facts) -> Iterator[Check]:
     length_s = facts.whole.duration_s
     short = length_s < MIN_RUN_S
     detail = f"turns span {seconds(length_s)}"
+    if length_s > MAX_RUN_S:
+        days = f"{number(length_s / 86_400)} days"
+        yield _check("length", "fail", f"turns span {days}: a clock was wrong", length_s)
+        return
     if short:
         detail += ": shorter than the minute that quotas are counted in"
     yield _check("length", "warn" if short else "ok", detail, length_s)
@@ -68,10 +81,12 @@ def _sums(facts: Facts) -> Iterator[Check]:
         return
     if unequal:
         largest = facts.sums["largest_difference_ns"]
-        detail = f"the causes of {unequal} of {n} turns do not add up, by up to {largest} ns"
+        detail = (
+            f"the causes of {unequal} of {amount(n, 'turn')} do not add up, by up to {largest} ns"
+        )
         yield _check("sums", "fail", detail, unequal)
     else:
-        detail = f"the causes of {n} of {n} turns add up to their duration, to the nanosecond"
+        detail = f"the causes of {number(n)} of {amount(n, 'turn')} add up to their duration, to the nanosecond"
         yield _check("sums", "ok", detail, 0)
 
 
@@ -94,14 +109,15 @@ def _goodbye(facts: Facts) -> Iterator[Check]:
         detail = "no manifest of a process: whether the run was cut off is not known"
         yield _check("goodbye", "warn", detail, None)
         return
-    cut = _cut_off(facts)
-    for entry in cut:
-        turns = entry.get("open_turns")
-        open_turns = "" if turns is None else f", {amount(turns, 'turn')} open in its last second"
-        detail = f"instance {entry.get('instance')} was killed: no goodbye{open_turns}"
-        yield _check("goodbye", "warn", detail, turns)
-    if not cut:
-        yield _check("goodbye", "ok", f"all {amount(len(processes), 'instance')} said goodbye", 0)
+    for instance, turns in facts.cut_off:
+        lost = "turns open then are lost"
+        if turns is not None:
+            lost = f"{amount(turns, 'turn')} open in its last second, lost" if turns else ""
+        detail = f"cut off: instance {instance} said no goodbye (killed, or still running)"
+        yield _check("goodbye", "warn", f"{detail}; {lost}" if lost else detail, turns)
+    if not facts.cut_off:
+        every = "the instance" if len(processes) == 1 else f"all {len(processes)} instances"
+        yield _check("goodbye", "ok", f"{every} said goodbye", 0)
 
 
 def _open_turns(facts: Facts) -> Iterator[Check]:
@@ -109,6 +125,21 @@ def _open_turns(facts: Facts) -> Iterator[Check]:
     if n:
         detail = f"{amount(n, 'turn')} still running at shutdown, ended there: too short"
         yield _check("open_turns", "warn", detail, n)
+
+
+def _failed(facts: Facts) -> Iterator[Check]:
+    turns, errors = facts.turns["turns"], facts.turns["errors"]
+    if not turns:
+        return
+    share = facts.failed_share
+    detail = f"{number(errors)} of {amount(turns, 'turn')} failed"
+    if facts.load["failed"]:
+        requests = amount(facts.load["requests"], "request")
+        detail += f"; {number(facts.load['failed'])} of {requests} failed at the load generator"
+    if share >= MOST_FAILED_SHARE:
+        yield _check("failed", "fail", f"{detail}: times of failed turns say little", share)
+    else:
+        yield _check("failed", "warn" if share >= FAILED_SHARE else "ok", detail, share)
 
 
 def _ledger(facts: Facts) -> Iterator[Check]:
@@ -147,7 +178,13 @@ def _internal_errors(facts: Facts) -> Iterator[Check]:
 
 
 def _inferred(facts: Facts) -> Iterator[Check]:
-    inferred = facts.summary.inferred if facts.summary is not None else {}
+    inferred = dict(facts.summary.inferred) if facts.summary is not None else {}
+    unmarked = inferred.pop(UNMARKED, 0)
+    if unmarked:
+        detail = (
+            f"{amount(unmarked, 'turn')} told by name only: not marked, but named as marked ones"
+        )
+        yield _check("turns_inferred", "ok", detail, unmarked)
     if inferred:
         told = ", ".join(f"{kind} {n}" for kind, n in sorted(inferred.items()))
         detail = f"no span is marked agentscope.turn, so these stand for turns: {told}"
@@ -183,7 +220,10 @@ def _joined(facts: Facts) -> Iterator[Check]:
     if not load["requests"]:
         return
     sent, joined, turns = load["requests"], load["joined"], facts.turns["turns"]
-    told = f"{sent} sent by the load generator, {turns} recorded, {joined} joined by trace id"
+    told = (
+        f"{number(sent)} sent by the load generator, {number(turns)} recorded, {number(joined)} "
+        "joined by trace id"
+    )
     if sent == joined == turns:
         yield _check("load_joined", "ok", f"turns: {told}", 0)
         return
@@ -191,11 +231,12 @@ def _joined(facts: Facts) -> Iterator[Check]:
     untraced = sent - load["traced"]
     lost = load["traced"] - joined
     if untraced:
-        parts.append(f"{untraced} sent without a trace id")
+        parts.append(f"{number(untraced)} sent without a trace id")
     if lost:
-        parts.append(f"{lost} sent but not recorded ({load['failed_unjoined']} of them failed)")
+        failed = number(load["failed_unjoined"])
+        parts.append(f"{number(lost)} sent but not recorded ({failed} of them failed)")
     if load["turns_unsent"]:
-        parts.append(f"{load['turns_unsent']} recorded that the generator did not report")
+        parts.append(f"{number(load['turns_unsent'])} recorded that the generator did not report")
     detail = f"turns: {told}: {', '.join(parts) or 'several requests share a trace'}"
     yield _check("load_joined", "warn", detail, abs(sent - turns))
 
@@ -223,13 +264,30 @@ def _little(facts: Facts) -> Iterator[Check]:
         yield _check("little", "ok", detail, outside)
 
 
+def _clocks(facts: Facts) -> Iterator[Check]:
+    ahead_s, within_s = facts.load["clock_ahead_s"], facts.load["clock_within_s"]
+    if ahead_s is None:
+        return
+    told = f"{seconds(abs(ahead_s))} {'ahead of' if ahead_s > 0 else 'behind'}"
+    detail = f"the service's clock is {told} the load generator's, to {seconds(within_s)}"
+    if abs(ahead_s) <= MIN_CLOCK_AHEAD_S + within_s:
+        detail = (
+            f"service and load generator agree on the time, to {seconds(abs(ahead_s) + within_s)}"
+        )
+        yield _check("clocks", "ok", detail, ahead_s)
+        return
+    if clock_ahead(facts.load):
+        detail += "; load stages were moved by it"
+    yield _check("clocks", "warn", detail, ahead_s)
+
+
 def _lateness(facts: Facts) -> Iterator[Check]:
     late_s = facts.load["late_p95_s"]
     if late_s is None:
         return
-    think = (facts.manifest.get("load") or {}).get("think_time_s") or []
+    think = (facts.manifest.get("load") or {}).get("think_time_s")
     bound_s = MAX_LATE_S
-    if think and all(isinstance(end, int | float) for end in think):
+    if isinstance(think, list) and think and all(isinstance(end, int | float) for end in think):
         bound_s = max(bound_s, MAX_LATE_OF_THINK * sum(think) / len(think))
     late = late_s > bound_s
     detail = f"the load generator sent 95 % of requests within {seconds(max(0.0, late_s))} of due"
@@ -239,10 +297,10 @@ def _lateness(facts: Facts) -> Iterator[Check]:
 
 
 def _ramp(facts: Facts) -> Iterator[Check]:
-    stages = (facts.manifest.get("load") or {}).get("stages") or []
+    stages = (facts.manifest.get("load") or {}).get("stages")
     if not stages or facts.whole.duration_s <= 0:
         return
-    steady = steady_of(facts.whole, facts.manifest)
+    steady = steady_of(facts.whole, facts.manifest, clock_ahead_s=clock_ahead(facts.load))
     share = max(0.0, (steady.start_s - facts.whole.start_s) / facts.whole.duration_s)
     detail = f"full load began after {percent(share)} of the run"
     status: Status = "warn" if share > MAX_RAMP else "ok"
@@ -262,9 +320,14 @@ def _unattributed(facts: Facts) -> Iterator[Check]:
 
 def _hidden_attempts(facts: Facts) -> Iterator[Check]:
     calls, seen = facts.llm["calls"], facts.llm["calls_with_attempts"]
+    if not calls and facts.seconds("llm.first_token"):
+        detail = (
+            "models are known by llm_call phases only: retries and back-off look like inference"
+        )
+        yield _check("attempts", "warn", detail, None)
     if calls and seen < calls:
         detail = (
-            f"{calls - seen} of {amount(calls, 'model call')} show no HTTP attempt: retries and "
+            f"{number(calls - seen)} of {amount(calls, 'model call')} show no HTTP attempt: retries and "
             "back-off inside them look like inference"
         )
         yield _check("attempts", "warn", detail, calls - seen)
@@ -298,6 +361,7 @@ _CHECKS = (
     _rejected,
     _goodbye,
     _open_turns,
+    _failed,
     _ledger,
     _internal_errors,
     _inferred,
@@ -305,6 +369,7 @@ _CHECKS = (
     _anomalies,
     _joined,
     _little,
+    _clocks,
     _lateness,
     _ramp,
     _unattributed,
@@ -317,7 +382,3 @@ _CHECKS = (
 
 def _processes(facts: Facts) -> list[Mapping[str, Any]]:
     return [entry for entry in facts.manifests if entry.get("instance")]
-
-
-def _cut_off(facts: Facts) -> list[Mapping[str, Any]]:
-    return [entry for entry in _processes(facts) if entry.get("ended_ns") is None]

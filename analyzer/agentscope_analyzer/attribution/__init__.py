@@ -1,5 +1,5 @@
 """From spans to causes: every instant of every turn is given to exactly one."""
 
-from agentscope_analyzer.attribution.stage import AttributionSummary, attribute
+from agentscope_analyzer.attribution.stage import UNMARKED, AttributionSummary, attribute
 
-__all__ = ["AttributionSummary", "attribute"]
+__all__ = ["UNMARKED", "AttributionSummary", "attribute"]

@@ -20,7 +20,16 @@ from agentscope_analyzer.attribution.tree import Forest, adopt, link, prepare
 from agentscope_analyzer.attribution.turns import find_turns
 from agentscope_analyzer.engine import Engine
 
-__all__ = ["AttributionSummary", "attribute"]
+__all__ = ["UNMARKED", "AttributionSummary", "attribute"]
+
+UNMARKED: Final = "unmarked"
+"""The key of ``AttributionSummary.inferred`` for turns that bear the name of marked ones."""
+
+_UNMARKED: Final = """
+SELECT count(*) FROM turns
+JOIN spans ON spans.trace_id = turns.trace_id AND spans.span_id = turns.turn_id
+WHERE spans.is_turn IS NULL
+"""
 
 _CODE_MASK: Final = OWN_CODE - 1
 
@@ -44,7 +53,8 @@ class AttributionSummary:
     sweep_group: str | None
     """The group in which they differ most."""
     inferred: dict[str, int]
-    """Where no turn was marked: what was taken for one (server, agent, root), how often."""
+    """Where no turn was marked: what was taken for one (server, agent, root), how often; else how
+    many turns were not marked themselves, but have the name of one that is (unmarked)."""
 
 
 def attribute(engine: Engine) -> AttributionSummary:
@@ -61,6 +71,9 @@ def attribute(engine: Engine) -> AttributionSummary:
         _Portion(run, Forest(spans, anomalies=run.anomalies)).attribute()
     sweep_s = equal_shares(engine)
     path_s = {name: ns / 1e9 for name, ns in zip(CAUSE_NAMES, run.path_ns, strict=True) if ns}
+    ((unmarked,),) = engine.rows(_UNMARKED)
+    if run.marked and unmarked:
+        run.inferred[UNMARKED] = unmarked
     group, disagreement = largest_difference(path_s, sweep_s)
     return AttributionSummary(
         turns=run.turns,

@@ -1,7 +1,9 @@
 """Which spans are the turns of a run.
 
 A recorder that knows turns marks them, and then nothing else is one: health checks and the creation
-of a session are SERVER spans too. In traces of other instrumentations a turn is what stands at the
+of a session are SERVER spans too. Only what bears a turn's name is one without the mark: a recorder
+learns in each process which routes serve turns, so one that fails early in a fresh process is not
+yet known to it (``_prepared_spans.sql`` marks it by service and name). In traces of other instrumentations a turn is what stands at the
 top of a model's work: the topmost SERVER span that has an inference or an agent below it; where no
 SERVER span is above that work, the topmost agent; failing both, the topmost span that is not itself
 a call of something else.

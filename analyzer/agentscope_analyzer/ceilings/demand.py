@@ -14,6 +14,9 @@ LONGEST_WINDOW_S = 60.0
 WINDOWS_AT_LEAST = 3
 """Fewer windows than this cannot show how demand varies, so shorter runs get shorter windows."""
 
+MOST_WINDOWS = 5_000
+"""Longer stretches (one wrong clock makes a run of years) get longer windows instead."""
+
 Floats = npt.NDArray[np.float64]
 Interval = tuple[str, float, float]
 """Session, from, to: seconds since the epoch or any other common zero."""
@@ -70,7 +73,7 @@ class LiveSessions:
 
 def window_of(stretch_s: float) -> float:
     """Length of the windows that a stretch of time is cut into: a minute, or a third of it."""
-    return min(LONGEST_WINDOW_S, stretch_s / WINDOWS_AT_LEAST)
+    return max(min(LONGEST_WINDOW_S, stretch_s / WINDOWS_AT_LEAST), stretch_s / MOST_WINDOWS)
 
 
 def demand_of(
@@ -91,7 +94,10 @@ def demand_of(
     window_s = window_of(end_s - start_s)
     windows = int((end_s - start_s) / window_s + 1e-9)
     number = {name: i for i, name in enumerate(sessions.names)}
-    calls = [(number[name], at, amount) for name, at, amount in asked if name in number]
+    calls = sorted(
+        ((number[name], at, amount) for name, at, amount in asked if name in number),
+        key=lambda call: call[1],
+    )
     who = np.array([call[0] for call in calls], dtype=np.int64)
     when = np.array([call[1] for call in calls], dtype=np.float64)
     amount = np.array([call[2] for call in calls], dtype=np.float64)
@@ -108,7 +114,7 @@ def demand_of(
         lost = np.bincount(
             held_who, weights=_overlap(held_start, held_end, a, b), minlength=size
         ).astype(np.float64)
-        inside = (when >= a) & (when < b)
+        inside = slice(*np.searchsorted(when, (a, b)))
         count = np.bincount(who[inside], weights=amount[inside], minlength=size).astype(np.float64)
         seen = np.flatnonzero((live > 0) | (count > 0))
         exposure = np.maximum(0.0, live - lost)[seen] / window_s

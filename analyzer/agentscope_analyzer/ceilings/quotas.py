@@ -13,6 +13,8 @@ from agentscope.conventions import HTTP_RESPONSE_HEADER, RATE_LIMIT_STATUSES
 from agentscope_analyzer.sql import Asker
 
 Window = Literal["minute", "day"]
+MAX_LIMIT = 1e15
+"""Beyond it a limit is no limit, and its arithmetic overflows."""
 WINDOW_S: dict[Window, float] = {"minute": 60.0, "day": 86_400.0}
 DIMENSIONS = ("requests", "tokens", "input_tokens", "output_tokens")
 
@@ -105,7 +107,7 @@ def quotas_from_headers(dimension: str, rows: Iterable[Mapping[str, Any]]) -> li
         limits: Counter[float] = Counter()
         for row in said:
             limit = number(row["quota"])
-            if limit is not None and limit > 0:
+            if limit is not None and 0 < limit <= MAX_LIMIT:
                 limits[limit] += int(row["attempts"])
         if not limits:
             continue
@@ -190,7 +192,7 @@ _LIMIT = re.compile(
 def quota_given(text: str) -> Quota:
     """Read what a user typed: ``llm.requests=150/min``; raises ValueError with an example."""
     match = _LIMIT.fullmatch(text.strip().replace(" ", ""))
-    if match is None or float(match["limit"]) <= 0:
+    if match is None or not 0 < float(match["limit"]) <= MAX_LIMIT:
         resources = ", ".join(f"llm.{dimension}" for dimension in DIMENSIONS)
         msg = f"cannot read {text!r}: write llm.requests=150/min (of {resources}; /min or /day)"
         raise ValueError(msg)
@@ -211,7 +213,7 @@ def _quotas_from_metrics(rows: Iterable[Mapping[str, Any]]) -> list[Quota]:
             window_known=False,
         )
         for row in rows
-        if row["dimension"] in DIMENSIONS and row["quota"]
+        if row["dimension"] in DIMENSIONS and 0 < (row["quota"] or 0) <= MAX_LIMIT
     ]
 
 

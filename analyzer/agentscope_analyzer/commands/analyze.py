@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING, ClassVar
 
@@ -83,19 +84,31 @@ def _print(report: Report, json_file: str | None) -> None:
     from agentscope_analyzer.reporters import json
 
     if json_file == "-":
-        print(json.dumps(report))
+        _say(json.dumps(report) + "\n")
         return
     from rich.console import Console
 
     from agentscope_analyzer.reporters import terminal
 
-    terminal.render(report, Console())
+    console = Console()
+    with console.capture() as page:
+        terminal.render(report, console)
+    _say(page.get())
     if json_file is not None:
         try:
             json.write(report, json_file)
         except OSError as error:
             msg = f"cannot write {json_file}: {error.strerror}; give a file that can be written"
             raise CommandError(msg) from None
+
+
+def _say(text: str) -> None:
+    """Print; a reader that leaves early, such as head, changes nothing about the run's exit code."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
 
 
 def _failed(report: Report, thresholds: list[Threshold]) -> bool:
@@ -115,7 +128,11 @@ def _failed(report: Report, thresholds: list[Threshold]) -> bool:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
-        raise ValueError(text)
+        msg = f"{text!r} is not a number of seconds above 0"
+        raise argparse.ArgumentTypeError(msg)
     return value

@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import os
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -129,12 +130,14 @@ def _linger(interrupts: Interrupts, progress: Progress) -> Callable[[str, str], 
 def _say_what_next(scenario: Scenario, run_dir: Path, console: Console) -> None:
     from agentscope.lab.scenarios import SCENARIOS
 
+    # As it was started: a newcomer's `make demo` has put nothing on the PATH.
+    command = "agentscope" if shutil.which("agentscope") else sys.argv[0]
     others = [name for name in SCENARIOS if name != scenario.name]
     lines = (
         "",
         f"report   {run_dir / 'report.json'}",
-        f"again    agentscope analyze {run_dir}",
-        f"next     agentscope demo --scenario {others[0]}   (or {', '.join(others[1:])})",
+        f"again    {command} analyze {run_dir}",
+        f"next     {command} demo --scenario {others[0]}   (or {', '.join(others[1:])})",
     )
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 

@@ -15,8 +15,14 @@ def dumps(report: Report) -> str:
 
 
 def write(report: Report, path: str | Path) -> None:
-    """Write the report to a file, replacing it in one step; raises OSError."""
-    final = Path(path)
+    """Write the report to a file, replacing it in one step; raises OSError.
+
+    A device or a pipe is written to, never replaced.
+    """
+    final, text = Path(path), dumps(report) + "\n"
+    if final.exists() and not final.is_file():
+        final.write_text(text, encoding="utf-8")
+        return
     draft = final.with_name(f".{final.name}.draft")
-    draft.write_text(dumps(report) + "\n", encoding="utf-8")
+    draft.write_text(text, encoding="utf-8")
     draft.replace(final)

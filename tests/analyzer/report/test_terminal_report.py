@@ -8,13 +8,14 @@ from rich.console import Console
 from agentscope_analyzer.document import Report
 from agentscope_analyzer.reporters import terminal
 
+T0_NS = 1_790_000_000_000_000_000
 PAGE = """\
 run story: 30 turns of 6 sessions in 177 s, 150 spans, 1 instance
 
 VERDICT
-  The provider's quota binds: 33 % of turn time; 30 of 60 attempts refused with 429 or 529; 30 of
-  them with the quota of 60 requests a minute used up; 60 requests/min are used up at 25 live
-  sessions [24, 28], so more pods will not help
+  The provider's quota binds: 33 % of turn time; 30 of 60 attempts refused with 429 or 529; p95 3 s
+  (2 s without any contention); 60 requests/min are used up at 25 live sessions [24, 28], so more
+  pods will not help
   confidence: high
 
 BINDS
@@ -76,7 +77,7 @@ MODEL CALLS
   openai gpt-4o-mini     30       30  100 ms  100 ms            –      3 000  600
 
 CAN THIS RUN BE BELIEVED?
-  ok: turns, length, sums, rejected, goodbye, unattributed
+  ok: turns, length, sums, rejected, goodbye, failed, unattributed
 """
 
 
@@ -122,8 +123,8 @@ def test_data_cannot_move_the_cursor(story: Any) -> None:
     story.span(
         trace,
         runtime_event="loop_blocked",
-        start_ns=0,
-        end_ns=10**9,
+        start_ns=T0_NS,
+        end_ns=T0_NS + 10**9,
         code_function="\x1b[2J[red]evil\u202e",
         code_file="/x\n.py",
         code_line=1,

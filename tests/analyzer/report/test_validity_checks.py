@@ -36,7 +36,8 @@ def test_a_healthy_run_passes(story: Any) -> None:
             value=0,
         ),
         Check(check="rejected", status="ok", detail="nothing was refused; 40 spans read", value=0),
-        Check(check="goodbye", status="ok", detail="all 1 instance said goodbye", value=0),
+        Check(check="goodbye", status="ok", detail="the instance said goodbye", value=0),
+        Check(check="failed", status="ok", detail="0 of 40 turns failed", value=0.0),
         Check(
             check="unattributed",
             status="ok",
@@ -54,7 +55,10 @@ def test_a_killed_process_is_named(story: Any) -> None:
     assert checks(report, "goodbye") == [
         (
             "warn",
-            "instance web-1 was killed: no goodbye, 7 turns open in its last second",
+            (
+                "cut off: instance web-1 said no goodbye (killed, or still running); 7 turns open in "
+                "its last second, lost"
+            ),
             7,
         )
     ]

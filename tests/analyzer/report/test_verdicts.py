@@ -27,8 +27,8 @@ def test_refused_requests_bind(story: Any) -> None:
         share=pytest.approx(1 / 3),
         statement=(
             "the provider's quota binds: 33 % of turn time; 30 of 60 attempts refused with 429 or "
-            "529; 30 of them with the quota of 60 requests a minute used up; 60 requests/min are "
-            "used up at 25 live sessions [24, 28], so more pods will not help"
+            "529; p95 3 s (2 s without any contention); 60 requests/min are used up at 25 live "
+            "sessions [24, 28], so more pods will not help"
         ),
         confidence="high",
     )
@@ -115,22 +115,22 @@ def test_a_blocked_loop_binds_and_its_line_is_named(story: Any) -> None:
 def test_a_slow_model_binds_when_no_contention_explains_the_wait(story: Any) -> None:
     """The p95 target is missed with one turn in flight as with two: more servers cannot help."""
     for i in range(TURNS):
-        together = i % 2
-        story.turn(
-            f"s{together}", (i - together) * 60.0, ("llm.generation", 71.0), ("db.query", 29.0)
-        )
+        together, at_s = i % 2, (i - i % 2) * 60.0
+        parts = ("llm.generation", 71.0), ("db.query", 29.0)
+        story.call(story.turn(f"s{together}", at_s, *parts), at_s, 200)
     report = story.report()
     assert report.verdict == Verdict(
         group="llm",
         cause="llm.generation",
         share=pytest.approx(0.71),
         statement=(
-            "the model's own generation time binds: 71 % of turn time; p95 100 s, against a target "
-            "of 8 s; no load effect (71 s and 71 s a turn with 1 or 2 turns in flight)"
+            "the model itself binds: 71 % of turn time is its own answer time (0 % before the first "
+            "token, unstreamed answers included; 71 % generating); p95 100 s against a target of "
+            "8 s; no load effect (71 s and 71 s a turn with 1 or 2 turns in flight)"
         ),
         confidence="high",
     )
-    assert kinds(report) == {"llm.generation": "binds", "db.query": "watch"}
+    assert (kinds(report)["llm.generation"], kinds(report)["db.query"]) == ("binds", "watch")
 
 
 def test_nothing_binds_within_the_target(story: Any) -> None:
@@ -175,22 +175,28 @@ def test_hidden_attempts_leave_doubt_about_a_healthy_run(story: Any) -> None:
 def test_a_model_that_binds_in_two_parts_is_named_with_both(story: Any) -> None:
     """Half of the wait comes before the first token: the group tells the whole of it."""
     for i in range(TURNS):
-        story.turn("s", i * 20.0, ("llm.first_token", 6.0), ("llm.generation", 4.0))
+        trace = story.turn("s", i * 20.0, ("llm.first_token", 6.0), ("llm.generation", 4.0))
+        story.call(trace, i * 20.0, 200)
     report = story.report()
-    assert "binds: 60 % of turn time (100 % with the rest of llm); p95 10 s" in (
-        report.verdict.statement
+    assert report.verdict.statement == (
+        "the model itself binds: 100 % of turn time is its own answer time (60 % before the first "
+        "token, unstreamed answers included; 40 % generating); p95 10 s against a target of 8 s; "
+        "load did not vary enough to see if it grows"
     )
-    assert kinds(report) == {"llm.first_token": "binds", "llm.generation": "watch"}
+    assert [f.statement for f in report.findings if f.kind == "watch"] == [
+        "the model's own generation time: 40 % of turn time, part of the verdict"
+    ]
 
 
 def test_targets_decide_whether_inherent_work_binds(story: Any) -> None:
     """The same run binds for an impatient user."""
     for i in range(TURNS):
-        story.turn("s", i * 6.0, ("llm.first_token", 1.2), ("db.query", 0.8))
+        trace = story.turn("s", i * 6.0, ("llm.first_token", 1.2), ("db.query", 0.8))
+        story.call(trace, i * 6.0, 200)
     report = story.report(targets=Targets(p50_s=0.5, p95_s=8.0))
     assert report.verdict.statement == (
-        "the model's own response time binds: 60 % of turn time; p50 2 s, against a target "
-        "of 500 ms; load did not vary enough to see if it grows"
+        "the model itself binds: 60 % of turn time is its own answer time, none of it streamed; "
+        "p50 2 s against a target of 500 ms; load did not vary enough to see if it grows"
     )
 
 

@@ -2,6 +2,8 @@
 --
 -- One row a span of every trace that can hold a turn, traces together, a parent before its children
 -- where clocks allow it. Rows of runtime events are left out: they are evidence, not work.
+-- A recorder learns in each process which routes serve turns, so a turn that fails early in a fresh
+-- process may stay unmarked: a SERVER span with the service and name of a marked one is a turn too.
 -- role is own (the span's own code), wait.<kind>, database, tool, inference, http, agent,
 -- context_load or llm_call. failure is the cause that a failed call's time and the wait after it
 -- belong to; 'cancelled' where the caller gave up, which is no fault of the provider's.
@@ -20,18 +22,21 @@
 -- @column failure VARCHAR           llm.rate_limit, llm.retry or cancelled; NULL where all went well
 -- @column streams BOOLEAN           the answer came in chunks
 -- @column first_chunk_ns BIGINT     when the first chunk came
--- @column is_turn BOOLEAN           marked as a turn
+-- @column is_turn BOOLEAN           marked as a turn, or of the name of one that is
 -- @column session VARCHAR           conversation
 -- @column route VARCHAR             route template, else the span's name
 -- @column service VARCHAR           service
 -- @column http_status INTEGER       HTTP status of the answer
--- @column error BOOLEAN             the span failed: its status, its outcome or a 5xx answer says so
+-- @column error BOOLEAN             the span failed: its status, its outcome or its answer (4xx, 5xx)
 -- @column outcome VARCHAR           ok, error, cancelled, abandoned or open
 -- @column first_byte_s DOUBLE       from the span's start to the answer's first byte
 -- @column send_wait_s DOUBLE        time spent awaiting send()
-WITH roled AS (
+WITH turn_names AS (
+  SELECT DISTINCT service AS turn_service, name AS turn_name FROM spans WHERE is_turn AND kind = 'SERVER'
+), roled AS (
   SELECT
     *,
+    COALESCE(is_turn, kind = 'SERVER' AND turn_name IS NOT NULL) AS is_a_turn,
     CASE
       WHEN wait_kind IS NOT NULL THEN concat('wait.', wait_kind)
       WHEN db_system IS NOT NULL THEN 'database'
@@ -56,6 +61,7 @@ WITH roled AS (
     END AS failure,
     COALESCE(streamed, first_chunk_s IS NOT NULL) AS streams
   FROM spans
+  LEFT JOIN turn_names ON turn_service = service AND turn_name = name
   WHERE runtime_event IS NULL
     AND substr(trace_id, 31, 2) >= $bucket_low AND substr(trace_id, 31, 2) < $bucket_high
 )
@@ -72,20 +78,21 @@ SELECT
   streams,
   -- Beyond these limits the figure is an instrumentation's mistake, not a time.
   CASE WHEN streams AND first_chunk_s >= 0 AND first_chunk_s < 1e6
-    THEN start_ns + CAST(round(first_chunk_s * 1e9) AS BIGINT) END AS first_chunk_ns,
-  COALESCE(is_turn, FALSE) AS is_turn,
+    THEN start_ns + LEAST(CAST(round(first_chunk_s * 1e9) AS BIGINT), end_ns - start_ns)
+  END AS first_chunk_ns,
+  is_a_turn AS is_turn,
   session,
   COALESCE(http_route, name) AS route,
   service,
   http_status,
-  COALESCE(status = 'ERROR' OR outcome = 'error' OR http_status >= 500, status = 'ERROR') AS error,
+  COALESCE(status = 'ERROR' OR outcome = 'error' OR http_status >= 400, status = 'ERROR') AS error,
   outcome,
   first_byte_s,
   send_wait_s
 FROM roled
 WHERE trace_id IN (
   SELECT trace_id FROM roled
-  WHERE CASE WHEN $marked = 1 THEN COALESCE(is_turn, FALSE)
+  WHERE CASE WHEN $marked = 1 THEN is_a_turn
     ELSE role IN ('inference', 'agent') END
 )
 ORDER BY trace_id, start_ns, end_ns DESC, span_id

@@ -1,6 +1,9 @@
 -- HTTP attempts of calls to models.
 --
--- @reads  spans, llm_inferences
+-- An attempt lies below its call, or below a call that another instrumentation nests in it, at most
+-- two deep. One that was sent again had failed, whatever it said of itself: a time-out is recorded as
+-- cancelled, an answer that broke off as 200.
+-- @reads  spans, llm_model_spans, llm_inferences
 -- @column trace_id VARCHAR                trace
 -- @column call_id VARCHAR                 span of the call that the attempt belongs to
 -- @column provider VARCHAR                the call's provider
@@ -8,20 +11,45 @@
 -- @column start_ns BIGINT                 start
 -- @column end_ns BIGINT                   end
 -- @column http_status INTEGER             status of the answer; NULL where none came
--- @column failed BOOLEAN                  no answer, or one of 400 and above
+-- @column failed BOOLEAN                  no answer or one of 400 and above, broken off, or sent again
 -- @column pooled BOOLEAN                  whoever recorded it also records waits for connections
 -- @column attrs MAP(VARCHAR, VARCHAR)     attributes, response headers among them
+WITH above AS (
+  SELECT
+    m.trace_id AS trace_id,
+    m.span_id AS span_id,
+    COALESCE(pp.span_id, p.span_id, m.span_id) AS call_id
+  FROM llm_model_spans AS m
+  LEFT JOIN llm_model_spans AS p ON p.trace_id = m.trace_id AND p.span_id = m.parent_id
+  LEFT JOIN llm_model_spans AS pp ON pp.trace_id = p.trace_id AND pp.span_id = p.parent_id
+), found AS (
+  SELECT
+    a.trace_id AS trace_id,
+    i.span_id AS call_id,
+    i.provider AS provider,
+    i.model AS model,
+    a.start_ns AS start_ns,
+    a.end_ns AS end_ns,
+    a.http_status AS http_status,
+    a.status AS status,
+    a.scope AS scope,
+    a.attrs AS attrs,
+    MAX(a.start_ns) OVER (PARTITION BY a.trace_id, i.span_id) AS last_start_ns
+  FROM spans AS a
+  JOIN above ON above.trace_id = a.trace_id AND above.span_id = a.parent_id
+  JOIN llm_inferences AS i ON i.trace_id = above.trace_id AND i.span_id = above.call_id
+  WHERE a.kind = 'CLIENT' AND (a.http_method IS NOT NULL OR a.http_status IS NOT NULL)
+    AND a.operation IS NULL AND a.model IS NULL
+)
 SELECT
-  a.trace_id AS trace_id,
-  i.span_id AS call_id,
-  i.provider AS provider,
-  i.model AS model,
-  a.start_ns AS start_ns,
-  a.end_ns AS end_ns,
-  a.http_status AS http_status,
-  COALESCE(a.http_status >= 400, a.status = 'ERROR') AS failed,
-  a.scope = 'agentscope' AS pooled,
-  a.attrs AS attrs
-FROM spans AS a
-JOIN llm_inferences AS i ON i.trace_id = a.trace_id AND i.span_id = a.parent_id
-WHERE a.kind = 'CLIENT' AND (a.http_method IS NOT NULL OR a.http_status IS NOT NULL)
+  trace_id,
+  call_id,
+  provider,
+  model,
+  start_ns,
+  end_ns,
+  http_status,
+  COALESCE(http_status >= 400, FALSE) OR status = 'ERROR' OR start_ns < last_start_ns AS failed,
+  scope = 'agentscope' AS pooled,
+  attrs
+FROM found

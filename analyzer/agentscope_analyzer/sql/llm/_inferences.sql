@@ -1,7 +1,7 @@
 -- Logical calls to models.
 --
 -- Where one instrumentation nests a call in another's span for the same call, the outer one counts.
--- @reads  spans
+-- @reads  llm_model_spans
 -- @column trace_id VARCHAR        trace
 -- @column span_id VARCHAR         span of the call
 -- @column provider VARCHAR        provider, '' where unknown
@@ -16,18 +16,15 @@
 SELECT
   s.trace_id AS trace_id,
   s.span_id AS span_id,
-  COALESCE(s.provider, '') AS provider,
-  COALESCE(s.model, '') AS model,
+  s.provider AS provider,
+  s.model AS model,
   s.start_ns AS start_ns,
   s.end_ns AS end_ns,
   s.streamed AS streamed,
   s.first_chunk_s AS first_chunk_s,
   s.input_tokens AS input_tokens,
   s.output_tokens AS output_tokens,
-  s.status = 'ERROR' AS failed
-FROM spans AS s
-LEFT JOIN spans AS p
-  ON p.trace_id = s.trace_id AND p.span_id = s.parent_id
-  AND p.operation IN ('chat', 'text_completion', 'generate_content', 'embeddings')
-WHERE s.operation IN ('chat', 'text_completion', 'generate_content', 'embeddings')
-  AND p.span_id IS NULL
+  s.failed AS failed
+FROM llm_model_spans AS s
+LEFT JOIN llm_model_spans AS p ON p.trace_id = s.trace_id AND p.span_id = s.parent_id
+WHERE p.span_id IS NULL

@@ -24,11 +24,11 @@ WITH awaits AS (
 ), blocks AS (
   SELECT instance, start_ns, end_ns FROM spans WHERE runtime_event = 'loop_blocked'
 ), marks AS (
-  SELECT instance, end_ns AS at_ns, 0 AS is_await, start_ns AS block_start_ns, end_ns AS block_end_ns,
+  SELECT instance, end_ns - 1000000 AS at_ns, 0 AS is_await, start_ns AS block_start_ns, end_ns AS block_end_ns,
     CAST(NULL AS BIGINT) AS start_ns, CAST(NULL AS VARCHAR) AS kind
   FROM blocks
   UNION ALL
-  SELECT instance, end_ns + 1000000 AS at_ns, 1 AS is_await, NULL AS block_start_ns, NULL AS block_end_ns,
+  SELECT instance, end_ns AS at_ns, 1 AS is_await, NULL AS block_start_ns, NULL AS block_end_ns,
     start_ns, kind
   FROM awaits
 ), latest AS (
@@ -36,7 +36,7 @@ WITH awaits AS (
     is_await,
     kind,
     start_ns,
-    at_ns - 1000000 AS end_ns,
+    at_ns AS end_ns,
     MAX(block_end_ns) OVER (
       PARTITION BY instance ORDER BY at_ns, is_await ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
     ) AS block_end_ns

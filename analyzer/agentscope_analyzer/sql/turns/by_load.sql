@@ -1,7 +1,7 @@
 -- Does a cause grow with the number of turns in flight?
 --
 -- Turns are split into three equal parts by how many turns were in flight when they began: part 1
--- the least, part 3 the most. One row per part and cause.
+-- the least, part 3 the most. One row per part and cause; 0 s where only other parts have the cause.
 -- @reads  turns, sections
 -- @column part BIGINT             1, 2 or 3
 -- @column cause VARCHAR           cause
@@ -41,11 +41,12 @@ WITH steps AS (
   GROUP BY p.part, s.cause
 )
 SELECT
-  CAST(t.part AS BIGINT) AS part,
-  t.cause AS cause,
+  CAST(l.part AS BIGINT) AS part,
+  c.cause AS cause,
   l.turns AS turns,
   l.in_flight AS in_flight,
-  t.wall_s / l.turns AS wall_s_per_turn
-FROM taken AS t
-JOIN loads AS l ON l.part = t.part
-ORDER BY t.cause, t.part
+  COALESCE(t.wall_s, 0e0) / l.turns AS wall_s_per_turn
+FROM loads AS l
+CROSS JOIN (SELECT DISTINCT cause FROM taken) AS c
+LEFT JOIN taken AS t ON t.part = l.part AND t.cause = c.cause
+ORDER BY c.cause, l.part

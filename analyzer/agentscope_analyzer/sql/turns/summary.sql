@@ -6,6 +6,7 @@
 -- @column turns BIGINT            turns of the run
 -- @column sessions BIGINT         sessions that had a turn; turns without a session are not counted
 -- @column errors BIGINT           turns that failed
+-- @column instances BIGINT        processes that served turns
 -- @column first_start_ns BIGINT   start of the first turn
 -- @column last_end_ns BIGINT      end of the last one to end
 -- @column wall_s DOUBLE           durations of all turns added up
@@ -46,6 +47,7 @@ WITH ranked AS (
     COUNT(*) AS turns,
     COUNT(DISTINCT session) AS sessions,
     COUNT(*) FILTER (WHERE error) AS errors,
+    COUNT(DISTINCT instance) AS instances,
     MIN(start_ns) AS first_start_ns,
     MAX(end_ns) AS last_end_ns,
     CAST(SUM(end_ns - start_ns) AS DOUBLE) / 1e9 AS wall_s,
@@ -53,7 +55,7 @@ WITH ranked AS (
   FROM turns
 )
 SELECT
-  turns, sessions, errors, first_start_ns, last_end_ns, wall_s,
+  turns, sessions, errors, instances, first_start_ns, last_end_ns, wall_s,
   p50_s, p90_s, p95_s, p99_s, max_s, ttfb_p50_s, ttfb_p95_s
 FROM totals
 CROSS JOIN quantiles

@@ -1,0 +1,78 @@
+"""One cause, judged: the shape of the answer and the parts that every answer is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentscope.conventions import CAUSES
+from agentscope_analyzer.document import Ceiling, Evidence, Finding, Kind
+from agentscope_analyzer.facts import Facts
+from agentscope_analyzer.wording import amount, interval, label, number, percent
+
+BIND_SHARE = 0.10
+BIND_P95_SHARE = 0.20
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A finding, with what the verdict needs to choose between several."""
+
+    finding: Finding
+    share: float
+    agreeing: int
+    """Signs, beside the share, that agree."""
+    large: bool = False
+    """Contention with enough time to bind, whether or not a sign agrees."""
+
+
+def finding_of(
+    kind: Kind, cause: str, statement: str, evidence: list[Evidence], facts: Facts
+) -> Finding:
+    """The finding, with turns to look at where there is something to see."""
+    traces = facts.exemplars.get(cause, []) if kind != "ruled_out" else []
+    return Finding(kind=kind, cause=cause, statement=statement, evidence=evidence, traces=traces)
+
+
+def label_of(cause: str, facts: Facts) -> str:
+    """The cause in words, as this run's calls were made."""
+    streamed = facts.llm["streamed"] or 0
+    if cause == "llm.first_token" and 0 < streamed < facts.llm["calls"]:
+        return f"{label(cause)}, unstreamed answers whole"
+    return label(cause, streamed=bool(streamed))
+
+
+def took(cause: str, facts: Facts) -> str:
+    """``33 % of turn time``."""
+    return f"{percent(facts.share(cause))} of turn time"
+
+
+def share_evidence(cause: str, facts: Facts, limit: float) -> list[Evidence]:
+    """The cause's shares of all turns and of the slowest."""
+    return [
+        Evidence(
+            name="share of the wall time of all turns",
+            value=facts.share(cause),
+            unit="share",
+            limit=limit,
+            question="turns/causes",
+        ),
+        Evidence(
+            name="share of the time of the slowest turns",
+            value=facts.p95_share(cause),
+            unit="share",
+            limit=BIND_P95_SHARE if not CAUSES[cause].inherent else None,
+            question="turns/causes",
+        ),
+    ]
+
+
+def sessions_of(ceiling: Ceiling) -> str:
+    """``62 live sessions [55, 70]``."""
+    within = interval(ceiling.low, ceiling.high)
+    sessions = amount(int(ceiling.sessions or 0), "live session")
+    return f"{sessions}{' ' + within if within else ''}"
+
+
+def ceiling_says(ceiling: Ceiling) -> str:
+    """``60 requests/min are used up at 25 live sessions [24, 28]``."""
+    return f"{number(ceiling.limit)} {ceiling.unit} are used up at {sessions_of(ceiling)}"
