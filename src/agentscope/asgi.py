@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -24,7 +25,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SCOPE_KEY = "agentscope"
-"""The one key that we add to a scope; a second middleware of ours steps aside when it sees it."""
+"""The one key that we add to a scope. A second middleware of ours steps aside when it sees it, and
+only says where the session stands if it was told."""
 
 _SERVER = 2
 # Looked up once: an enumeration's member costs more than a global.
@@ -36,6 +38,9 @@ _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
 )
 _MAX_TURN_ROUTES = 1000
+_LAST_WORDS = frozenset(
+    {"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"}
+)
 
 
 class AgentScopeMiddleware:
@@ -55,7 +60,9 @@ class AgentScopeMiddleware:
     ) -> None:
         self.app = app
         self._session_of = session_source(session)
+        self._knows_session = session is not None
         self._metrics_path = metrics_path
+        self._ending = metrics_path or "\0"
         self._turn_routes: set[str] = set()
         self._serving = False
         """Whether the event loop is known to be watched; servers without lifespan never say."""
@@ -68,9 +75,12 @@ class AgentScopeMiddleware:
             return
         recorder = lifecycle.recorder
         if recorder is None or SCOPE_KEY in scope or kind not in ("http", "websocket"):
+            outer = scope.get(SCOPE_KEY) if self._knows_session else None
+            if isinstance(outer, Span) and outer.session_of is not None:
+                outer.session_of = functools.partial(self.session_of, scope)
             await self.app(scope, receive, send)
             return
-        if kind == "http" and scope["path"] == self._metrics_path and self._is_ours(scope):
+        if kind == "http" and scope["path"].endswith(self._ending) and self._is_ours(scope):
             from agentscope.export.prometheus import serve
 
             await serve(recorder, send)
@@ -97,7 +107,7 @@ class AgentScopeMiddleware:
                 self._serving = True
                 lifecycle.start_serving()
             exchange = _Exchange(self, recorder, scope, send, _start(recorder, scope))
-            scope[SCOPE_KEY] = True
+            scope[SCOPE_KEY] = exchange.span
             return exchange, attach(exchange.span)
         except Exception as error:
             internal_error("asgi.open", error)
@@ -108,9 +118,12 @@ class AgentScopeMiddleware:
 
         Servers end by a signal that skips ``atexit``: this message is the last that is certain.
         """
+        over = False
 
         async def watched(message: Message) -> None:
-            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+            nonlocal over
+            if message["type"] in _LAST_WORDS and not over:
+                over = True
                 try:
                     await lifecycle.stop_serving()
                 except Exception as error:
@@ -118,21 +131,32 @@ class AgentScopeMiddleware:
             await send(message)
 
         try:
-            lifecycle.start_serving()
+            lifecycle.enter_application()
             self._serving = True
         except Exception as error:
             internal_error("asgi.startup", error)
-        await self.app(scope, receive, watched)
+        try:
+            await self.app(scope, receive, watched)
+        finally:
+            if not over:  # it knows no lifespan, or was cancelled in it
+                lifecycle.leave_application()
 
     def _is_ours(self, scope: Scope) -> bool:
         if scope["method"] not in ("GET", "HEAD") or not lifecycle.settings().prometheus:
+            return False
+        # Behind a proxy's prefix (uvicorn --root-path) the path begins with the prefix.
+        if scope["path"].removeprefix(scope.get("root_path", "")) != self._metrics_path:
             return False
         routes = getattr(scope.get("app", self.app), "routes", None) or ()
         return all(getattr(route, "path", None) != self._metrics_path for route in routes)
 
     def session_of(self, scope: Scope) -> str | None:
         """The request's session id, where it has one."""
-        return self._session_of(scope)
+        try:
+            return self._session_of(scope)
+        except Exception as error:
+            internal_error("asgi.session", error)
+            return None
 
     def serves_turns(self, route: str) -> bool:
         """Whether requests to ``route`` have been turns before: one that failed early is too."""
@@ -195,6 +219,10 @@ class _Exchange:
             self._status = message.get("status", 0)
         elif message["type"] == "websocket.accept":
             self._status = 101
+        elif message["type"] == "http.response.pathsend":  # a file, sent by the server itself
+            await self._send(message)
+            self.finish(None, complete=True)
+            return
         await self._send(message)
 
     def finish(self, error: BaseException | None, complete: bool = False) -> None:
@@ -254,11 +282,7 @@ class _Exchange:
         return _CANCELLED
 
     def _session(self) -> str | None:
-        try:
-            return self._middleware.session_of(self._scope)
-        except Exception as error:
-            internal_error("asgi.session", error)
-            return None
+        return self._middleware.session_of(self._scope)
 
 
 def _start(recorder: Recorder, scope: Scope) -> Span:

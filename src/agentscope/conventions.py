@@ -95,6 +95,9 @@ OUTPUT_TOKENS: Final = _attribute(
 CACHE_READ_TOKENS: Final = _attribute(
     "gen_ai.usage.cache_read.input_tokens", int, "input tokens read from the provider's cache"
 )
+CACHE_WRITE_TOKENS: Final = _attribute(
+    "gen_ai.usage.cache_write.input_tokens", int, "input tokens written to the provider's cache"
+)
 REASONING_TOKENS: Final = _attribute(
     "gen_ai.usage.reasoning.output_tokens", int, "output tokens spent on reasoning"
 )
@@ -127,6 +130,10 @@ SEND_WAIT: Final = _attribute(
 SERVER_PROCESSING: Final = _attribute(
     "agentscope.llm.server_processing", float, "seconds the provider says it worked"
 )
+LLM_ERROR_CODE: Final = _attribute(
+    "agentscope.llm.error_code", str,
+    "the provider's own word for why a call failed: rate_limit_exceeded, insufficient_quota, …",
+)  # fmt: skip
 WAIT_KIND: Final = _attribute("agentscope.wait.kind", str, "what was waited for: see ``Wait``")
 WAIT_RESOURCE: Final = _attribute("agentscope.wait.resource", str, "name of the pool or lock")
 RUNTIME_EVENT: Final = _attribute("agentscope.runtime.event", str, "loop_blocked or gc_pause")
@@ -196,6 +203,18 @@ STREAM_TRUNCATED: Final = "stream_truncated"
 
 RATE_LIMIT_STATUSES: Final = frozenset({429, 529})
 """Statuses by which a provider says "too many": 529 is Anthropic's overload."""
+
+BILLING_ERROR_CODES: Final = frozenset(
+    {
+        "insufficient_quota",  # OpenAI, as a 429
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "billing_error",  # Anthropic, as a 402
+        "contract_spend_limit_reached",  # Anthropic, as a 429
+        "enforced_spend_limit_reached",
+    }
+)
+"""Error codes that mean money: waiting does not help, and the quota is not what binds."""
 
 MIN_WAIT_S: Final = 0.001
 """Shorter waits are not written: a span would cost more than it tells."""
@@ -387,6 +406,19 @@ DB_USE_TIME: Final = _metric(
     "db.client.connection.use_time", "histogram", "s", "time a connection was held",
     (DB_POOL_NAME,), DELAY_BUCKETS,
 )  # fmt: skip
+HTTP_POOL_LIMIT: Final = _metric(
+    "agentscope.http.pool.limit", "gauge", "{connection}",
+    "most connections an HTTP client's pool may have; no series where it has no limit",
+    ("pool",),
+)  # fmt: skip
+HTTP_POOL_IN_USE: Final = _metric(
+    "agentscope.http.pool.in_use", "gauge", "{connection}", "connections of a pool that are busy",
+    ("pool",),
+)  # fmt: skip
+HTTP_POOL_WAITING: Final = _metric(
+    "agentscope.http.pool.waiting", "gauge", "{request}", "requests waiting for a connection",
+    ("pool",),
+)  # fmt: skip
 CPU_TIME: Final = _metric(
     "process.cpu.time", "counter", "s", "CPU seconds of the process", ("cpu.mode",)
 )
@@ -405,6 +437,11 @@ RATELIMIT_REMAINING: Final = _metric(
 )  # fmt: skip
 RATELIMIT_RESET: Final = _metric(
     "agentscope.llm.ratelimit.reset", "gauge", "s", "seconds until the quota is full again",
+    ("provider", "model", "dimension"),
+)  # fmt: skip
+RATELIMIT_WINDOW: Final = _metric(
+    "agentscope.llm.ratelimit.window", "gauge", "s",
+    "seconds in which the quota refills from empty, where the headers tell: 60 or 86400, mostly",
     ("provider", "model", "dimension"),
 )  # fmt: skip
 LLM_ATTEMPTS: Final = _metric(

@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import weakref
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from agentscope import lifecycle
-from agentscope.asgi import AgentScopeMiddleware
+from agentscope.asgi import AgentScopeMiddleware, App
 from agentscope.clients import instrument_clients, uninstrument_clients
 from agentscope.errors import ConfigError
 from agentscope.turns import SessionOf, session_source
 
-_instrumented: list[Any] = []
+_instrumented: weakref.WeakKeyDictionary[Any, weakref.ref[_Builder]] = weakref.WeakKeyDictionary()
+
+
+class _Builder:
+    """Stands in for an application's ``build_middleware_stack``.
+
+    Ours is outermost, whatever is added before or after: then the span covers all of the request,
+    and is there before any other instrumentation looks for a parent.
+    """
+
+    def __init__(self, app: Any, wrap: Callable[[App], AgentScopeMiddleware]) -> None:
+        self.before = vars(app).get("build_middleware_stack")
+        self.build = app.build_middleware_stack
+        self.wrap = wrap
+        self.on = True
+
+    def __call__(self) -> App:
+        stack: App = self.build()
+        return self.wrap(stack) if self.on else stack
+
+    def take_back(self, app: Any) -> None:
+        """Put back what was there, unless somebody has built on ours: then ours does nothing."""
+        self.on = False
+        if vars(app).get("build_middleware_stack") is self:
+            if self.before is None:
+                del app.build_middleware_stack
+            else:
+                app.build_middleware_stack = self.before
+        if isinstance(app.middleware_stack, AgentScopeMiddleware):
+            app.middleware_stack = app.middleware_stack.app
 
 
 def instrument(
@@ -30,34 +61,27 @@ def instrument(
     session_source(session)
     lifecycle.ensure()
     instrument_clients(clients)
-    if app is None or any(app is one for one in _instrumented):
+    if app is None or app in _instrumented:
         return
     if not hasattr(app, "build_middleware_stack"):
         raise ConfigError(
             f"instrument() knows FastAPI and Starlette applications, not {type(app).__name__}; "
             "wrap it yourself: app = agentscope.AgentScopeMiddleware(app)"
         )
-    build = app.build_middleware_stack
-
-    # Outermost, whatever is added before or after: then the span covers all of the request, and
-    # is there before any other instrumentation looks for a parent.
-    def build_with_ours() -> AgentScopeMiddleware:
-        return AgentScopeMiddleware(build(), session=session, metrics_path=metrics_path)
-
-    app.build_middleware_stack = build_with_ours
+    wrap = functools.partial(AgentScopeMiddleware, session=session, metrics_path=metrics_path)
+    builder = app.build_middleware_stack = _Builder(app, wrap)
     if app.middleware_stack is not None:
-        app.middleware_stack = AgentScopeMiddleware(
-            app.middleware_stack, session=session, metrics_path=metrics_path
-        )
-    _instrumented.append(app)
+        app.middleware_stack = wrap(app.middleware_stack)
+    # Weakly, both: the builder refers to its application, which may be one of thousands in tests.
+    _instrumented[app] = weakref.ref(builder)
 
 
 def uninstrument() -> None:
     """Put every patched object back, and stop recording."""
-    while _instrumented:
-        app = _instrumented.pop()
-        del app.build_middleware_stack
-        if isinstance(app.middleware_stack, AgentScopeMiddleware):
-            app.middleware_stack = app.middleware_stack.app
+    for app, builder_of in list(_instrumented.items()):
+        builder = builder_of()
+        if builder is not None:
+            builder.take_back(app)
+    _instrumented.clear()
     uninstrument_clients()
     lifecycle.shutdown()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.metadata
 import os
 import secrets
+import sys
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,8 @@ from agentscope.runtime.sessions import SessionTable
 from agentscope.settings import Settings, load
 
 if TYPE_CHECKING:
+    import asyncio
+
     from agentscope.runtime.event_loop import LoopMonitor
     from agentscope.runtime.gc_pauses import GcMonitor
 
@@ -28,6 +32,11 @@ recorder: Recorder | None = None
 
 sessions = SessionTable()
 """The sessions that this process has seen lately."""
+
+_applications = 0
+"""Applications between start-up and shutdown: the last to end ends the recording."""
+
+_ends_with_worker = False
 
 _loops: LoopMonitor | None = None
 _collector: GcMonitor | None = None
@@ -52,10 +61,13 @@ def configure(**given: Any) -> Settings:
             )
             settings = load({**given, "run_dir": None}, {}).settings
     with _lock:
+        watched = _loops.watched() if _loops is not None else []
         if recorder is not None:
             shutdown()
         _settings = settings
         _start(settings)
+        for loop in watched:  # an application may configure us in its own start-up
+            start_serving(loop)
     return settings
 
 
@@ -99,18 +111,38 @@ def shutdown(timeout_s: float = 2.0) -> bool:
     return ending is None or ending.shutdown(timeout_s)
 
 
-def start_serving() -> None:
-    """An application runs on this event loop: record, also after an earlier ``stop_serving``."""
+def start_serving(loop: asyncio.AbstractEventLoop | None = None) -> None:
+    """An application runs on ``loop``, or the event loop that runs here: record."""
     ensure().ensure_running()
     if _loops is not None:
-        _loops.start()
+        _loops.start(loop)
+
+
+def enter_application() -> None:
+    """An application starts up: record, also after the end of an earlier one."""
+    global _applications
+    with _lock:
+        _applications += 1
+    start_serving()
+
+
+def leave_application() -> bool:
+    """An application is over; whether it was the last of this process."""
+    global _applications
+    with _lock:
+        _applications = max(0, _applications - 1)
+        return not _applications
 
 
 async def stop_serving() -> None:
-    """An application is about to end: deliver everything, without blocking its event loop."""
+    """An application is about to end: deliver everything, without blocking its event loop.
+
+    While others run in this process, it goes on recording for them.
+    """
     import anyio.to_thread
 
-    await anyio.to_thread.run_sync(shutdown, limiter=anyio.CapacityLimiter(1))
+    deliver = shutdown if leave_application() else flush
+    await anyio.to_thread.run_sync(deliver, limiter=anyio.CapacityLimiter(1))
 
 
 def version() -> str:
@@ -145,6 +177,7 @@ def _start(settings: Settings) -> None:
     )
     sessions.configure(settings.session_idle_s, starting.clock)
     _start_monitors(starting)
+    _end_with_worker()
     recorder = starting
 
 
@@ -177,9 +210,10 @@ def _stop_monitors() -> None:
 
 def _after_fork_in_child() -> None:
     # The child has the parent's objects but not its thread, and its locks may be held for ever.
-    global recorder, _lock, _loops
+    global recorder, _lock, _loops, _applications
     _lock = threading.RLock()
     _loops = None  # its loops are the parent's
+    _applications = 0
     parents, recorder = recorder, None
     forget_internal_errors()
     if parents is not None:
@@ -190,4 +224,29 @@ def _after_fork_in_child() -> None:
             _start(_settings)
 
 
+def _at_exit() -> None:
+    # For scripts and queue workers; servers end by signals that skip this. A process that has
+    # recorded nothing, such as the parent of workers, has nothing to say.
+    if recorder is not None and recorder.running:
+        shutdown()
+
+
+def _end_with_worker() -> None:
+    """Have ``multiprocessing`` call us when a worker of its ends: workers skip ``atexit``."""
+    global _ends_with_worker
+    util = sys.modules.get("multiprocessing.util")
+    if util is None or _ends_with_worker:
+        return
+    _ends_with_worker = True
+
+    def finalize(_: object = None) -> None:
+        util.Finalize(None, _at_exit, exitpriority=0)
+
+    # First thing in a worker it forgets the finalizers and calls what is registered here.
+    util.register_after_fork(sessions, finalize)
+    if sys.modules["multiprocessing.process"].parent_process() is not None:
+        finalize()
+
+
 os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_at_exit)

@@ -20,11 +20,12 @@ from agentscope.recording.context import (
     ContextToken,
     attach,
     attach_session,
+    attached_span,
     current_span,
     detach,
 )
 from agentscope.recording.guard import internal_error
-from agentscope.recording.span import MAX_VALUE_LENGTH, AttributeValue, Role, Span
+from agentscope.recording.span import AttributeValue, Role, Span, text_of
 from agentscope.turns import begin_turn, bind_session
 
 P = ParamSpec("P")
@@ -57,7 +58,8 @@ class Phase:
         self._role = role
         self._attributes = attributes
         self._kind = kind
-        self._open: list[tuple[Span, ContextToken] | None] = []
+        self._open: dict[Span, ContextToken] = {}
+        """Spans entered and not yet left: one object may be entered by many tasks at a time."""
 
     def begin(self) -> Span | None:
         """Start the span; None while nothing is recorded. For this package's own use."""
@@ -87,7 +89,8 @@ class Phase:
 
     def __enter__(self) -> Self:
         span = self.begin()
-        self._open.append(None if span is None else (span, attach(span)))
+        if span is not None:
+            self._open[span] = attach(span)
         return self
 
     def __exit__(
@@ -96,11 +99,17 @@ class Phase:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        opened = self._open.pop() if self._open else None
-        if opened is not None:
-            span, token = opened
+        left = self._leave()
+        if left is not None:
+            span, token = left
             detach(token)
             _finish(span, error)
+
+    def _leave(self) -> tuple[Span, ContextToken] | None:
+        opened = self._open
+        if len(opened) > 1 and (span := attached_span()) in opened:
+            return span, opened.pop(span)
+        return opened.popitem() if opened else None
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -289,7 +298,8 @@ def outcome_of(error: BaseException) -> c.Outcome:
 
 def phase(name: str) -> Phase:
     """A part of a turn with a name of your own: ``with agentscope.phase("rerank"): …``."""
-    return Phase(name, Role.PHASE, {c.PHASE: name[:MAX_VALUE_LENGTH]})
+    name = text_of(name)
+    return Phase(name, Role.PHASE, {c.PHASE: name})
 
 
 @overload
@@ -372,8 +382,8 @@ def turn(name: str, session: str | None = None) -> Phase:
     """
     attributes: dict[str, AttributeValue] = {c.TURN: True}
     if session is not None:
-        attributes[c.CONVERSATION_ID] = session[:MAX_VALUE_LENGTH]
-    return Phase(name, Role.TURN, attributes)
+        attributes[c.CONVERSATION_ID] = text_of(session)
+    return Phase(text_of(name), Role.TURN, attributes)
 
 
 class session:
@@ -382,7 +392,7 @@ class session:
     __slots__ = ("_session_id", "_tokens")
 
     def __init__(self, session_id: str) -> None:
-        self._session_id = session_id
+        self._session_id = text_of(session_id)
         self._tokens: list[ContextToken] = []
 
     def __enter__(self) -> Self:
@@ -444,7 +454,9 @@ def record_error(error: BaseException) -> None:
     try:
         span = current_span()
         if span is not None and span.turn is not None:
-            span.turn.fail(error)
+            # A text in the place of an exception may be anything, secrets included.
+            known = isinstance(error, BaseException)
+            span.turn.fail(error if known else c.UNKNOWN_ERROR)
             span.turn.attributes[c.OUTCOME] = c.Outcome.ERROR.value
     except Exception as fault:
         internal_error("phases.record_error", fault)

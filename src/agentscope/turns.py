@@ -10,7 +10,7 @@ from agentscope import conventions as c
 from agentscope import lifecycle
 from agentscope.errors import ConfigError
 from agentscope.recording.context import current_session
-from agentscope.recording.span import MAX_VALUE_LENGTH, Span
+from agentscope.recording.span import Span, text_of
 
 Scope = Mapping[str, Any]
 SessionOf = Callable[[Scope], "str | None"]
@@ -34,7 +34,8 @@ def begin_turn(span: Span) -> None:
 
 def bind_session(turn: Span, session_id: str) -> None:
     """Say which session a turn belongs to."""
-    turn.attributes[c.CONVERSATION_ID] = session_id[:MAX_VALUE_LENGTH]
+    session_id = text_of(session_id)
+    turn.attributes[c.CONVERSATION_ID] = session_id
     lifecycle.sessions.touch(session_id)
 
 

@@ -345,3 +345,20 @@ def test_websockets_are_one_span_a_connection(recorded: Recorded) -> None:
         ("message", True),
         ("WEBSOCKET /chat/{session_id}", None),
     ]
+
+
+def test_a_file_that_the_server_sends_is_an_answer(
+    recorded: Recorded, http_scope: Callable[..., Scope]
+) -> None:
+    """Servers with the extension ``http.response.pathsend`` are given a path, not a body."""
+
+    async def app(scope: Scope, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.pathsend", "path": "/dev/null"})
+
+    sent = asyncio.run(call(AgentScopeMiddleware(app), http_scope("/file")))
+    assert [message["type"] for message in sent] == [
+        "http.response.start",
+        "http.response.pathsend",
+    ]
+    assert [span.attributes["agentscope.outcome"] for span in recorded.spans] == ["ok"]

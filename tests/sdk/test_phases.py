@@ -314,3 +314,62 @@ def test_one_phase_object_may_run_many_times_at_once(recorded: Recorded) -> None
         recorded.clock.advance(1)
     inner, outer = recorded.spans
     assert inner.parent_id == outer.span_id
+
+
+def test_one_object_may_be_entered_by_many_tasks_at_a_time(recorded: Recorded) -> None:
+    """``RERANK = agentscope.phase("rerank")`` at the top of a module is how people share a name."""
+    shared = agentscope.phase("shared")
+
+    async def job(name: str, entered: asyncio.Event, leave: asyncio.Event) -> None:
+        with agentscope.turn(name):
+            async with shared:
+                entered.set()
+                await leave.wait()
+            with agentscope.phase(f"after {name}"):
+                pass
+
+    async def main() -> None:
+        entered = [asyncio.Event(), asyncio.Event()]
+        leave = [asyncio.Event(), asyncio.Event()]
+        tasks = [
+            asyncio.create_task(job(name, entered[n], leave[n])) for n, name in enumerate("ab")
+        ]
+        for event in entered:
+            await event.wait()
+        for number in (0, 1):  # the first to come is the first to go
+            recorded.clock.advance(1)
+            leave[number].set()
+            await tasks[number]
+
+    asyncio.run(main())
+    assert recorded.tree() == [
+        "a 1.000s agentscope.outcome=ok agentscope.turn=True",
+        "  shared 1.000s agentscope.phase=shared",
+        "  after a 0.000s agentscope.phase=after a",
+        "b 2.000s agentscope.outcome=ok agentscope.turn=True",
+        "  shared 2.000s agentscope.phase=shared",
+        "  after b 0.000s agentscope.phase=after b",
+    ]
+
+
+def test_turns_that_a_finished_turn_leaves_running_are_no_part_of_it(recorded: Recorded) -> None:
+    """A worker that the first job started serves for ever: no endless trace, no endless chain."""
+
+    async def main() -> None:
+        done = asyncio.Event()
+
+        def poll(left: int) -> None:
+            with agentscope.turn(f"poll {left}"):
+                if left:
+                    asyncio.get_running_loop().call_soon(poll, left - 1)
+                else:
+                    done.set()
+
+        poll(2)
+        await done.wait()
+
+    asyncio.run(main())
+    spans = recorded.spans
+    assert [span.name for span in spans] == ["poll 2", "poll 1", "poll 0"]
+    assert [span.parent_id for span in spans] == ["", "", ""]
+    assert len({span.trace_id for span in spans}) == 3

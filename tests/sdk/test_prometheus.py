@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import anyio
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,7 +17,10 @@ from starlette.testclient import TestClient
 
 import agentscope
 from agentscope.asgi import AgentScopeMiddleware
-from agentscope.testing import Recorded
+from agentscope.export.prometheus import render, serve
+from agentscope.recording.recorder import Recorder
+from agentscope.recording.span import Role
+from agentscope.testing import MemorySink, Recorded
 
 
 def samples(text: str) -> dict[str, float]:
@@ -63,3 +69,56 @@ def test_no_metrics_path_no_metrics(
     assert (
         TestClient(AgentScopeMiddleware(app, metrics_path=None)).get("/metrics").status_code == 404
     )
+
+
+def test_a_prefix_of_the_proxys_hides_nothing(recorded: Recorded) -> None:
+    """``uvicorn --root-path /api`` puts the prefix before every path."""
+    client = TestClient(AgentScopeMiddleware(Starlette()), root_path="/api")
+    assert client.get("/api/metrics").status_code == 200
+    assert client.get("/api/other/metrics").status_code == 404
+
+
+def test_every_event_loop_may_scrape(recorded: Recorded) -> None:
+    """Two servers in one process, asyncio or trio: none waits for the other's loop."""
+
+    async def scrape() -> list[int]:
+        sent: list[int] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            if "status" in message:
+                sent.append(message["status"])
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                for _ in range(5):
+                    group.start_soon(serve, recorded.recorder, send)
+        return sent
+
+    assert anyio.run(scrape) == [200] * 5
+    assert anyio.run(scrape, backend="trio") == [200] * 5
+    with ThreadPoolExecutor(4) as threads:
+        runs = [threads.submit(anyio.run, scrape) for _ in range(8)]
+    assert [run.result() for run in runs] == [[200] * 5] * 8
+
+
+def test_scrapes_beside_a_disk_that_hangs_answer_and_leave_no_threads() -> None:
+    """The last known figures come in bounded time, as often as Prometheus asks."""
+    hanging, released = threading.Event(), threading.Event()
+
+    class HangingDisk(MemorySink):
+        def write_spans(self, fragments: Sequence[bytes]) -> None:
+            hanging.set()
+            released.wait(20)
+
+    recorder = Recorder({}, [HangingDisk()])
+    try:
+        recorder.start("p", Role.OTHER, {}).end()
+        assert hanging.wait(5)
+        before = threading.active_count()
+        for _ in range(3):
+            assert recorder.flush(0.01) is False
+        assert isinstance(render(recorder), bytes)
+        assert threading.active_count() == before
+    finally:
+        released.set()
+        assert recorder.shutdown(5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 import agentscope
+from agentscope import conventions as c
 from agentscope import lifecycle
 from agentscope.export.run_directory import RunDirectory
 from agentscope.recording.recorder import Recorder
@@ -235,3 +237,61 @@ def test_a_forked_child_writes_a_file_of_its_own(tmp_path: Path) -> None:
     by_pid = {json.loads(f.read_text())["pid"] for f in tmp_path.glob("manifest-*.json")}
     assert by_pid == {os.getpid(), pid}
     assert lifecycle.recorder is None
+
+
+def test_a_directory_deleted_in_mid_run_is_made_anew(tmp_path: Path) -> None:
+    """Somebody clears the runs between two loads: what comes after that is on disk again."""
+    run = tmp_path / "run"
+    clock = ManualClock()
+    recorder = Recorder({}, [RunDirectory(run, "1-a", {}, "1")], clock=clock, threaded=False)
+    for number in range(4):
+        if number == 2:
+            shutil.rmtree(run)
+        recorder.end(recorder.start(f"p{number}", 0, {}))  # type: ignore[arg-type]
+        clock.advance(2)
+        recorder.work()
+    recorder.shutdown(5)
+    assert [span["name"] for span in spans_in(run)] == ["p2", "p3"]
+    assert len(list(run.glob("metrics-*.jsonl"))) == 1
+
+
+def test_a_counter_that_moved_while_the_disk_was_full_is_right_afterwards(tmp_path: Path) -> None:
+    """Metrics that are refused are not kept: the next points must say the same and more."""
+    clock = ManualClock()
+    recorder = Recorder({}, [RunDirectory(tmp_path, "1-a", {}, "1")], clock=clock, threaded=False)
+    real_write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "planted")
+
+    def tool_calls(times: int) -> None:
+        for _ in range(times):
+            recorder.add(c.TOOL_CALLS, ("lookup", "ok"), 1)
+        clock.advance(2)
+        recorder.work()
+
+    tool_calls(3)
+    os.write = full
+    try:
+        tool_calls(4)
+    finally:
+        os.write = real_write
+    tool_calls(0)
+    recorder.shutdown(5)
+    (file,) = tmp_path.glob("metrics-*.jsonl")
+    told = [
+        metric["sum"]["dataPoints"][0]["asDouble"]
+        for line in file.read_text().splitlines()
+        for metric in json.loads(line)["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+        if metric["name"] == "agentscope.tool.calls"
+    ]
+    assert told == [3, 7]
+
+
+def test_a_probe_that_a_killed_process_left_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In containers every process has the same pid."""
+    monkeypatch.setattr(Path, "unlink", lambda path: None)
+    for _ in range(2):
+        assert agentscope.configure(run_dir=tmp_path).run_dir == tmp_path

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+from anyio.lowlevel import RunVar
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -63,12 +64,23 @@ def render(recorder: Recorder) -> bytes:
     return generate_latest(registry)
 
 
-_one_at_a_time = anyio.CapacityLimiter(1)  # the service's own worker threads are not ours to take
+# One thread, and not of those that the service has for its own work; one for each event loop, for
+# a limiter belongs to the loop that used it first.
+_limiter: RunVar[anyio.CapacityLimiter] = RunVar("agentscope-metrics")
+
+
+def _one_at_a_time() -> anyio.CapacityLimiter:
+    try:
+        return _limiter.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(1)
+        _limiter.set(limiter)
+        return limiter
 
 
 async def serve(recorder: Recorder, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
     """Answer a scrape."""
-    body = await anyio.to_thread.run_sync(render, recorder, limiter=_one_at_a_time)
+    body = await anyio.to_thread.run_sync(render, recorder, limiter=_one_at_a_time())
     headers = [
         (b"content-type", CONTENT_TYPE_PLAIN_0_0_4.encode()),
         (b"content-length", str(len(body)).encode()),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,8 @@ class _LineFile:
 
     def write(self, line: bytes) -> None:
         try:
+            if self._descriptor >= 0 and os.fstat(self._descriptor).st_nlink == 0:
+                self.close()  # deleted under us: what is written there now would be lost
             if self._descriptor < 0:
                 self._open()
             _write_all(self._descriptor, line)
@@ -99,6 +102,7 @@ class _LineFile:
         self._path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(self._path, flags, FILE_MODE)
+        self._size_bytes = 0
 
     def _cut_back(self) -> None:
         # A disk that ran full in mid-line holds half of it: take that back, or the next line
@@ -109,7 +113,6 @@ class _LineFile:
             except OSError:
                 self.close()
                 self._path = self._path.with_stem(self._path.stem + "+")
-                self._size_bytes = 0
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -125,7 +128,7 @@ def _reason(error: OSError) -> str:
 def check_writable(path: Path) -> None:
     """Make ``path`` and prove that files can be made in it; raises OSError."""
     path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-    probe = path / f".probe-{os.getpid()}"
+    probe = path / f".probe-{secrets.token_hex(8)}"  # in containers every pid is the same
     descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
     os.close(descriptor)
     probe.unlink()

@@ -85,16 +85,16 @@ def current_span(context: Context | None = None) -> Span | None:
     return None
 
 
-def foreign_parent(ours: Span | None, context: Context) -> SpanContext | None:
-    """The span context of another instrumentation's span that lies between ours and the new one.
+def attached_span() -> Span | None:
+    """The span of ours that was attached last here, ended or not."""
+    span = _current.get().get(_OURS_KEY)
+    return span if isinstance(span, Span) else None
 
-    None where the current span is ours, or stands for ours (FastAPI without a tracer provider
-    sets a span that records nothing and carries our ids).
-    """
+
+def foreign_parent(context: Context) -> SpanContext | None:
+    """The span context of another instrumentation's current span; None where there is none."""
     current = context.get(_SPAN_KEY)
-    if current is ours or current is None or isinstance(current, Span):
+    if current is None or isinstance(current, Span):
         return None
     span_context = get_current_span(context).get_span_context()
-    if not span_context.is_valid or (ours is not None and span_context.span_id == ours.span_id):
-        return None
-    return span_context
+    return span_context if span_context.is_valid else None

@@ -15,7 +15,7 @@ import msgspec
 from agentscope import conventions as c
 from agentscope.recording.clock import Clock
 from agentscope.recording.instruments import Point
-from agentscope.recording.span import AttributeValue, Span
+from agentscope.recording.span import MAX_VALUE_LENGTH, AttributeValue, Span
 
 _encode = msgspec.json.Encoder().encode
 
@@ -28,9 +28,18 @@ _DELTA, _CUMULATIVE = 1, 2
 def span_fragment(span: Span, clock: Clock) -> bytes:
     """The ``Span`` object of OTLP-JSON, without a line end.
 
-    Written by hand around remembered pieces: names, models, routes and methods are few, and a
-    generic encoder takes twice as long for the objects that it wants to see.
+    Texts longer than ``MAX_VALUE_LENGTH`` are cut, and the span says so.
     """
+    try:
+        return _fragment(span, clock)
+    except _TooLongError:
+        _cut(span)
+        return _fragment(span, clock)
+
+
+def _fragment(span: Span, clock: Clock) -> bytes:
+    # By hand around remembered pieces: names, models, routes and methods are few, and a generic
+    # encoder takes twice as long for the objects that it wants to see.
     parent = f',"parentSpanId":"{span.parent_id:016x}"' if span.parent_id else ""
     rest = _rest(span, clock) if span.status or span.events or span.links else ""
     if span.dropped_attributes:
@@ -45,8 +54,20 @@ def span_fragment(span: Span, clock: Clock) -> bytes:
     ).encode()
 
 
+class _TooLongError(Exception):
+    """A text is longer than a span may hold."""
+
+
+def _cut(span: Span) -> None:
+    span.name = span.name[:MAX_VALUE_LENGTH]
+    for key, value in span.attributes.items():
+        if isinstance(value, str):
+            span.attributes[key] = value[:MAX_VALUE_LENGTH]
+    span.attributes[c.TRUNCATED] = True
+
+
 _MAX_REMEMBERED = 4096
-_MAX_REMEMBERED_LENGTH = 128
+_MAX_REMEMBERED_LENGTH = 256
 
 _remembered: dict[tuple[str, AttributeValue] | str, str] = {}
 
@@ -56,9 +77,10 @@ def _attribute(key: str, value: AttributeValue) -> str:
     if type(value) is str:
         piece = _remembered.get((key, value))
         if piece is None:
+            if len(value) > MAX_VALUE_LENGTH:
+                raise _TooLongError
             piece = _text({"key": key, "value": {"stringValue": value}})
-            if len(value) <= _MAX_REMEMBERED_LENGTH:
-                _remember((key, value), piece)
+            _remember((key, value), piece)
         return piece
     if type(value) is int and -(1 << 63) <= value < 1 << 63:
         return f'{{"key":{_quoted(key)},"value":{{"intValue":"{value}"}}}}'
@@ -68,13 +90,16 @@ def _attribute(key: str, value: AttributeValue) -> str:
 def _quoted(text: str) -> str:
     piece = _remembered.get(text)
     if piece is None:
+        if len(text) > MAX_VALUE_LENGTH:
+            raise _TooLongError
         piece = _text(text)
-        if len(text) <= _MAX_REMEMBERED_LENGTH:
-            _remember(text, piece)
+        _remember(text, piece)
     return piece
 
 
 def _remember(key: tuple[str, AttributeValue] | str, piece: str) -> None:
+    if len(piece) > _MAX_REMEMBERED_LENGTH:
+        return
     if len(_remembered) >= _MAX_REMEMBERED:
         _remembered.clear()  # session ids fill it in time; what is used often is soon back
     _remembered[key] = piece
@@ -192,7 +217,7 @@ def _value(value: AttributeValue) -> dict[str, Any]:
         return {"stringValue": str(value)}
     if isinstance(value, float):
         # JSON has no word for these; protobuf's JSON mapping writes them as text.
-        return {"doubleValue": value if math.isfinite(value) else str(value)}
+        return {"doubleValue": float(value) if math.isfinite(value) else str(value)}
     return {"arrayValue": {"values": [_value(item) for item in value]}}
 
 

@@ -7,7 +7,7 @@ import os
 import threading
 
 _log = logging.getLogger("agentscope")
-_lock = threading.Lock()
+_lock = threading.RLock()  # a finalizer or a signal handler may fail inside of another's failure
 _errors: dict[str, int] = {}
 
 RAISE_VARIABLE = "AGENTSCOPE_TESTING_RAISE"
@@ -45,5 +45,6 @@ def internal_errors() -> dict[str, int]:
 
 def forget_internal_errors() -> None:
     """Start counting anew; for the child of a fork and for tests."""
-    with _lock:
-        _errors.clear()
+    global _lock
+    _lock = threading.RLock()  # in a child the old one may be held, by a thread that is not here
+    _errors.clear()

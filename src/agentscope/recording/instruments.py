@@ -18,6 +18,8 @@ from agentscope.recording.guard import note_error
 MAX_SERIES = 2000
 """Series that one metric may have; the rest share the series whose labels are all ``other``."""
 
+MAX_LABEL_LENGTH = 256
+
 OTHER = "other"
 
 Labels = tuple[str, ...]
@@ -79,6 +81,13 @@ class Instruments:
         """Drop a series whose subject is gone, such as a closed pool."""
         self._series.get(metric, {}).pop(labels, None)
 
+    def owe_all(self) -> None:
+        """Have every series in the next ``changed_only`` snapshot: the last was not delivered."""
+        with self.lock:
+            for series in self._series.values():
+                for one in series.values():
+                    one.changed = True
+
     def snapshot(self, changed_only: bool = False) -> list[tuple[Metric, list[Point]]]:
         """All series, or those that moved since the last ``changed_only`` snapshot.
 
@@ -109,7 +118,13 @@ class Instruments:
         all_of_it = self._series.setdefault(metric, {})
         if len(all_of_it) >= MAX_SERIES:
             labels = (OTHER,) * len(labels)
+        labels = tuple(map(_label, labels))
         return all_of_it.setdefault(labels, _Series(len(metric.buckets)))
+
+
+def _label(text: str) -> str:
+    # Half of a surrogate pair, as broken clients send them, would fail every scrape from now on.
+    return text[:MAX_LABEL_LENGTH].encode("utf-8", "replace").decode()
 
 
 Sampler = Callable[[Instruments], None]

@@ -36,7 +36,8 @@ class Ledger:
     sink: str
     delivered: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    """Re-entrant: a signal handler or a finalizer may end a span in the middle of a count."""
 
     def deliver(self, records: int) -> None:
         """``records`` reached the sink."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -44,6 +45,7 @@ SLICE = 64
 wait, it is half of them: a service that keeps the lock busy leaves us one slice every 5 ms."""
 
 _INTERNAL, _SERVER, _CLIENT = 1, 2, 3
+_TURN = Role.TURN  # looked up once: an enumeration's member costs more than a global
 
 Measurement = tuple[Callable[[c.Metric, Labels, float], None], c.Metric, Labels, float]
 
@@ -87,12 +89,16 @@ class Recorder:
         self._measurements_dropped = 0
         self._sequence: Iterator[int] = count(1)
         self._newest = 0
-        self._drop_lock = threading.Lock()
+        # Re-entrant, all of them: a signal handler or a finalizer may end a span in the middle of
+        # anything, also of our own code.
+        self._drop_lock = threading.RLock()
         self._threaded = threaded
         self._thread: threading.Thread | None = None
-        self._thread_lock = threading.Lock()
+        self._thread_lock = threading.RLock()
         self._work_lock = threading.RLock()
-        self._wake = threading.Event()
+        # Released to wake the thread. An event would do, could a signal handler set one safely.
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
         self._stopping = False
         self._next_tick_s = 0.0
 
@@ -109,12 +115,17 @@ class Recorder:
         """Start a span under the current one. It is not current itself until it is attached."""
         context = get_context()
         parent = current_span(context)
+        if role is _TURN and parent is not None and parent.end_ns:
+            # A worker that the first request left running: what it serves is no part of that, and
+            # a chain from each turn to the next would never be freed.
+            parent = None
         ids = self._ids
-        foreign = foreign_parent(parent, context)
-        if foreign is not None:
-            trace_id, parent_id = foreign.trace_id, foreign.span_id
-        elif parent is not None:
+        if parent is not None:
+            # Also where another instrumentation's span lies between: theirs is not in our run, and
+            # a tree without it would be torn.
             trace_id, parent_id = parent.trace_id, parent.span_id
+        elif (foreign := foreign_parent(context)) is not None:
+            trace_id, parent_id = foreign.trace_id, foreign.span_id
         else:
             trace_id, parent_id = ids.trace_id(), 0
         if parent is not None:
@@ -194,6 +205,10 @@ class Recorder:
         """Move a counter, from any thread."""
         self._measure((self.instruments.add, metric, labels, value))
 
+    def set(self, metric: c.Metric, labels: Labels, value: float) -> None:
+        """Set a gauge, from any thread; the last value before a point is written is the one."""
+        self._measure((self.instruments.set, metric, labels, value))
+
     def _measure(self, measurement: Measurement) -> None:
         if len(self._measured) < MAX_UNENCODED:
             self._measured.append(measurement)
@@ -206,7 +221,7 @@ class Recorder:
             self._newest = max(self._newest, span.sequence)
         for outbox in self._outboxes:
             outbox.ledger.drop(reason)
-        self._wake.set()
+        self._wake()
 
     # --- the thread --------------------------------------------------------------------------
 
@@ -214,20 +229,32 @@ class Recorder:
         if self._thread is None and self._threaded and not self._stopping:
             with self._thread_lock:
                 if self._thread is None:
-                    self._thread = threading.Thread(
+                    thread = threading.Thread(
                         target=self._run, name="agentscope-recorder", daemon=True
                     )
-                    self._thread.start()
-        self._wake.set()
+                    try:
+                        thread.start()
+                        self._thread = thread
+                    except RuntimeError as error:  # no more threads; the next span tries again
+                        note_error("recorder's thread", error)
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # awake already
+            self._asleep.release()
 
     def ensure_running(self) -> None:
         """Start the thread now, for the sake of the gauges; ``take`` starts it otherwise."""
         self._rouse()
 
+    @property
+    def running(self) -> bool:
+        """Whether anything has been recorded or served."""
+        return self._thread is not None
+
     def _run(self) -> None:
         while not self._stopping:
-            self._wake.wait(POLL_S)
-            self._wake.clear()
+            self._asleep.acquire(timeout=POLL_S)
             try:
                 self.work()
             except Exception as error:
@@ -317,6 +344,7 @@ class Recorder:
             except SinkUnavailable as refusal:
                 # Not kept: the next second's points say the same and more.
                 ledger.drop(refusal.reason, points)
+                self.instruments.owe_all()
 
     def _write_manifests(self, ended: bool) -> None:
         manifest = self.manifest(ended)
@@ -380,46 +408,53 @@ class Recorder:
 
         Blocks: call it from a thread when an event loop is running.
         """
-        done = threading.Event()
-
-        def flushing() -> None:
-            try:
-                self.work()
-            except Exception as error:
-                note_error("flush", error)
-            finally:
-                done.set()
-
-        # In a thread of its own: a disk that hangs must not hang the caller too.
-        threading.Thread(target=flushing, name="agentscope-flush", daemon=True).start()
-        return done.wait(timeout_s)
+        # Where a disk hangs already, one thread more would hang with it at every scrape.
+        deadline_s = time.monotonic() + timeout_s
+        if not self._work_lock.acquire(timeout=timeout_s):
+            return False
+        self._work_lock.release()
+        return _in_time("flush", self.work, deadline_s - time.monotonic())
 
     def shutdown(self, timeout_s: float) -> bool:
         """End what is open as ``open``, deliver everything, close the sinks; bounded in time."""
         self._stopping = True
-        self._wake.set()
+        self._wake()
         for span in list(self.open.values()):
             span.attributes[c.OUTCOME] = c.Outcome.OPEN.value
             self.end(span)
-        done = threading.Event()
+        return _in_time("shutdown", self._close, timeout_s)
 
-        def closing() -> None:
-            try:
-                with self._work_lock:
-                    self._next_tick_s = 0.0
-                    self.work()
-                    for outbox in self._outboxes:
-                        outbox.give_up("shutdown")
-                    self._write_manifests(ended=True)
-                    for outbox in self._outboxes:
-                        outbox.sink.close()
-            except Exception as error:
-                note_error("shutdown", error)
-            finally:
-                done.set()
+    def _close(self) -> None:
+        with self._work_lock:
+            self._next_tick_s = 0.0
+            self.work()
+            for outbox in self._outboxes:
+                outbox.give_up("shutdown")
+            self._write_manifests(ended=True)
+            for outbox in self._outboxes:
+                outbox.sink.close()
 
-        threading.Thread(target=closing, name="agentscope-shutdown", daemon=True).start()
-        return done.wait(timeout_s)
+
+def _in_time(where: str, work: Callable[[], None], timeout_s: float) -> bool:
+    """Do ``work`` in a thread of its own: a disk that hangs must not hang the caller too.
+
+    False where it takes longer than ``timeout_s``; it goes on all the same.
+    """
+    done = threading.Event()
+
+    def working() -> None:
+        try:
+            work()
+        except Exception as error:
+            note_error(where, error)
+        finally:
+            done.set()
+
+    try:
+        threading.Thread(target=working, name=f"agentscope-{where}", daemon=True).start()
+    except RuntimeError:  # no more threads, or the interpreter is about to end
+        working()
+    return done.wait(timeout_s)
 
 
 def resource_of(service_name: str, instance: str, version: str) -> dict[str, AttributeValue]:

@@ -6,9 +6,11 @@ thread, from the ended object.
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
@@ -23,6 +25,9 @@ MAX_ATTRIBUTES = 128
 MAX_EVENTS = 16
 MAX_VALUE_LENGTH = 4096
 """Longer strings are cut, and the span says so: no value of a user's may fill our memory."""
+
+MAX_TEXT_LENGTH = 16 * 1024
+"""Characters that others may put on one span: a queue of spans must not hold gigabytes."""
 
 _MAX_ITEMS = 32
 
@@ -63,6 +68,7 @@ class Span(ApiSpan):
     """One recorded span. ``start_ns`` and ``end_ns`` are monotonic; 0 means not ended."""
 
     __slots__ = (
+        "_room",
         "_span_context",
         "_taker",
         "attributes",
@@ -145,7 +151,7 @@ class Span(ApiSpan):
         if end_time is None:
             taker.take(self, taker.clock.monotonic_ns())
         else:
-            taker.take(self, max(taker.clock.from_epoch_ns(end_time), self.start_ns))
+            taker.take(self, max(self._monotonic_ns(end_time), self.start_ns))
 
     def get_span_context(self) -> SpanContext:
         """The ids that a propagator writes into an outgoing request."""
@@ -158,18 +164,16 @@ class Span(ApiSpan):
         """Set one attribute; values of other types than OpenTelemetry's are left out, counted."""
         if self.end_ns:
             return
-        if len(self.attributes) >= MAX_ATTRIBUTES and key not in self.attributes:
+        try:
+            kept = self._keep(self.attributes, key, value, MAX_ATTRIBUTES)
+        except Exception:  # an object of the user's that is not what it says
+            kept = False
+        if not kept:
             self.dropped_attributes += 1
-            return
-        bounded = _bounded(value, self.attributes)
-        if bounded is None:
-            self.dropped_attributes += 1
-        else:
-            self.attributes[key[:MAX_VALUE_LENGTH]] = bounded
 
     def set_attributes(self, attributes: Mapping[str, types.AttributeValue]) -> None:
         """Set several attributes."""
-        for key, value in attributes.items():
+        for key, value in _pairs(attributes):
             self.set_attribute(key, value)
 
     def add_event(
@@ -184,13 +188,36 @@ class Span(ApiSpan):
         if self.end_ns or len(self.events) >= MAX_EVENTS:
             return
         kept: dict[str, AttributeValue] = {}
-        for key, value in list((attributes or {}).items())[:_MAX_ITEMS]:
-            bounded = _bounded(value, kept)
-            if bounded is not None:
-                kept[key[:MAX_VALUE_LENGTH]] = bounded
+        for key, value in _pairs(attributes):
+            with contextlib.suppress(Exception):
+                self._keep(kept, key, value, _MAX_ITEMS)
+        self.events.append((self._monotonic_ns(timestamp), text_of(name), kept))
+
+    def _keep(
+        self, attributes: dict[str, AttributeValue], key: str, value: object, most: int
+    ) -> bool:
+        """Set one attribute within our bounds; False where it does not fit or is none."""
+        key = str.__str__(key)[:MAX_VALUE_LENGTH]
+        before = attributes.get(key)
+        bounded = _bounded(value, attributes)
+        if bounded is None or (before is None and len(attributes) >= most):
+            return False
+        room = getattr(self, "_room", MAX_TEXT_LENGTH)
+        room += len(key) + _length(before) if before is not None else 0
+        room -= len(key) + _length(bounded)
+        if room < 0:
+            attributes[c.TRUNCATED] = True
+            return False
+        self._room = room
+        attributes[key] = bounded
+        return True
+
+    def _monotonic_ns(self, epoch_ns: int | None) -> int:
+        """The monotonic reading that belongs to a date of the user's; now, where it is none."""
         clock = self._taker.clock
-        at_ns = clock.monotonic_ns() if timestamp is None else clock.from_epoch_ns(timestamp)
-        self.events.append((at_ns, name[:MAX_VALUE_LENGTH], kept))
+        if isinstance(epoch_ns, int | float) and math.isfinite(epoch_ns):
+            return clock.from_epoch_ns(int(epoch_ns))
+        return clock.monotonic_ns()
 
     def record_exception(
         self,
@@ -205,7 +232,7 @@ class Span(ApiSpan):
     def update_name(self, name: str) -> None:
         """Rename the span."""
         if not self.end_ns:
-            self.name = name[:MAX_VALUE_LENGTH]
+            self.name = text_of(name)
 
     def is_recording(self) -> bool:
         """Whether the span has not ended."""
@@ -216,7 +243,8 @@ class Span(ApiSpan):
         code = status.status_code if isinstance(status, Status) else status
         if self.end_ns or self.status == StatusCode.OK.value or code is StatusCode.UNSET:
             return
-        self.status = code.value
+        if isinstance(code, StatusCode):
+            self.status = code.value
 
 
 def error_type(error: BaseException) -> str:
@@ -226,22 +254,46 @@ def error_type(error: BaseException) -> str:
     return name if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{name}"
 
 
+def text_of(name: object) -> str:
+    """A name or an id of the user's as text within our bounds: a number or a UUID is one too."""
+    try:
+        return (name if type(name) is str else str(name))[:MAX_VALUE_LENGTH]
+    except Exception:
+        return type(name).__name__
+
+
+def _pairs(attributes: object) -> list[tuple[Any, Any]]:
+    try:
+        return list(attributes.items())  # type: ignore[attr-defined]  # whatever the user gave
+    except Exception:
+        return []
+
+
+def _length(value: AttributeValue) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return sum(map(_length, value)) if isinstance(value, list) else 0
+
+
 def _bounded(value: object, beside: dict[str, AttributeValue]) -> AttributeValue | None:
     """``value`` within our bounds, or None where its type is none of OpenTelemetry's.
 
     ``str()`` of a user's object is never called: it may raise, sleep or return a gigabyte.
     """
     if isinstance(value, str):
-        if len(value) <= MAX_VALUE_LENGTH:
-            return value
-        beside[c.TRUNCATED] = True
-        return value[:MAX_VALUE_LENGTH]
+        if len(value) > MAX_VALUE_LENGTH:
+            beside[c.TRUNCATED] = True
+        return str.__str__(value)[:MAX_VALUE_LENGTH]
     if isinstance(value, bool | int | float):
-        return value
+        return _plain(value)
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
         if len(value) > _MAX_ITEMS:
             beside[c.TRUNCATED] = True
-        items = [item for item in value[:_MAX_ITEMS] if isinstance(item, str | bool | int | float)]
+        items = [
+            _plain(item)
+            for item in value[:_MAX_ITEMS]
+            if isinstance(item, str | bool | int | float)
+        ]
         if len({type(item) for item in items}) > 1 or (value and not items):
             return None
         return [
@@ -249,6 +301,15 @@ def _bounded(value: object, beside: dict[str, AttributeValue]) -> AttributeValue
             for item in items
         ]  # type: ignore[return-value]  # one type throughout, which mypy cannot follow
     return None
+
+
+def _plain(value: str | float) -> str | float:
+    """The builtin that an enumeration's member or a number of numpy's is underneath."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    return value if isinstance(value, bool) else int.__int__(value)
 
 
 KIND_CODES = {

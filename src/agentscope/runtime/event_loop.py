@@ -103,6 +103,11 @@ class LoopMonitor:
             loop.call_soon_threadsafe(watch.start, context=Context())
         return True
 
+    def watched(self) -> list[asyncio.AbstractEventLoop]:
+        """The loops that are watched now."""
+        with self._lock:
+            return [loop for loop in self._watches if not loop.is_closed()]
+
     def stop(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Stop watching ``loop``, or all; a block that is still running is recorded up to now.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import psutil  # not in the recorder's thread: a child forked in the middle would never have it
+
 from agentscope import conventions as c
 from agentscope.recording.instruments import Instruments
 
@@ -14,8 +16,8 @@ DESCRIPTORS_EVERY = 10
 class ProcessSampler:
     """CPU seconds, resident memory, threads; descriptors every tenth time.
 
-    psutil is imported, and the process looked up, at the first sample: after a fork this object
-    is a new one and must not report its parent.
+    The process is looked up at the first sample: after a fork this object is a new one and must
+    not report its parent.
     """
 
     def __init__(self) -> None:
@@ -24,8 +26,6 @@ class ProcessSampler:
     def sample(self, instruments: Instruments) -> None:
         """Set the ``process.*`` metrics."""
         if not self._samples:
-            import psutil
-
             self._process = psutil.Process(os.getpid())
         with self._process.oneshot():
             cpu = self._process.cpu_times()

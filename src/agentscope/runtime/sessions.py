@@ -23,7 +23,7 @@ class SessionTable:
         self._seen: OrderedDict[int, int] = OrderedDict()
         self._idle_ns = 0
         self._clock = Clock()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may end a turn in the middle of another's
 
     def configure(self, idle_s: float, clock: Clock) -> None:
         """Take the idle time-out and the clock."""
@@ -51,7 +51,7 @@ class SessionTable:
 
     def clear(self) -> None:
         """Forget all; for the child of a fork, whose sessions are others."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._seen.clear()
 
     def sample(self, instruments: Instruments) -> None:

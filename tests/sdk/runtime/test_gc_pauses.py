@@ -138,7 +138,6 @@ def within_5_s(work: Callable[[], Any]) -> None:
 
 def locks(recorder: Recorder) -> dict[str, AbstractContextManager[Any]]:
     return {
-        "wake": recorder._wake._cond,
         "thread": recorder._thread_lock,
         "drop": recorder._drop_lock,
         "work": recorder._work_lock,
@@ -147,7 +146,7 @@ def locks(recorder: Recorder) -> dict[str, AbstractContextManager[Any]]:
     }
 
 
-@pytest.mark.parametrize("name", ["wake", "thread", "drop", "work", "instruments", "errors"])
+@pytest.mark.parametrize("name", ["thread", "drop", "work", "instruments", "errors"])
 def test_a_collection_while_we_hold_a_lock_does_not_wait_for_it(
     name: str, monitor: GcMonitor, recorder: Recorder, clock: ManualClock
 ) -> None:
