@@ -1,4 +1,4 @@
-"""``agentscope mock-llm``: an OpenAI-compatible model that costs nothing and can be repeated."""
+"""``agentscope mock-llm``: a model that costs nothing and can be repeated, for any client."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import ClassVar
 from agentscope_analyzer.commands._command import CommandError
 
 _GRAMMAR = """\
+For OpenAI clients (base_url with /v1): chat completions, responses, embeddings. For Anthropic
+clients (base_url without /v1): messages. Streams, tools and quotas are those of each provider.
+
 The API key and the model's name may be anything. Each key has a quota of its own for each model.
 A model named as a profile answers like it. Knobs after an @ in the model's name, or --knobs, set
 what one run or one request gets (durations in ms unless s is written; SIGMA makes it lognormal):
@@ -19,6 +22,13 @@ what one run or one request gets (durations in ms unless s is written; SIGMA mak
   out=120[/SIGMA]       tokens of an answer        reasoning=500     tokens thought before it
   depth=0:0.3,1:0.7     rounds of tool calls       calls=1:0.8,2:0.2 parallel calls in a round
   tools=NAME:3,NAME:1   how often a tool is taken  fault=500:0.02,529:0.01,hang:0.001,truncate:0.01
+  status=429,429,200    what each attempt gets: a status, hang or truncate; 200 is an answer.
+                        Attempts after the last get what the last got; without the header
+                        x-stainless-retry-count equal requests are attempts of one another
+  retry-after=1         seconds, sent with the errors of fault= and status=
+  should-retry=false    true or false, sent with them as x-should-retry
+
+A call whose first two attempts fail: mock-gpt4o@status=429,429,200;retry-after=1
 
 What a conversation gets follows from --seed and from its text alone: the same run gives the same
 answers. Token counts are estimates, four characters a token. GET /stats tells what was admitted
@@ -29,7 +39,7 @@ class MockLlm:
     """Serve the mock LLM until it is stopped."""
 
     name: ClassVar[str] = "mock-llm"
-    summary: ClassVar[str] = "serve a mock LLM: OpenAI's protocol, real quotas, a latency model"
+    summary: ClassVar[str] = "serve a mock LLM: OpenAI's and Anthropic's protocols, quotas, latency"
     example: ClassVar[str] = "agentscope mock-llm --rpm 60 --profile frontier"
 
     @classmethod
@@ -40,7 +50,9 @@ class MockLlm:
         add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
         add("--port", type=int, default=8089, help="0 chooses a free one (default: %(default)s)")
         add("--rpm", type=int, metavar="N", help="requests per minute (default: no limit)")
-        add("--tpm", type=int, metavar="N", help="tokens per minute (default: no limit)")
+        add("--tpm", type=int, metavar="N", help="tokens per minute, for OpenAI clients")
+        add("--itpm", type=int, metavar="N", help="input tokens per minute, for Anthropic clients")
+        add("--otpm", type=int, metavar="N", help="output tokens per minute, for Anthropic clients")
         add("--no-retry-after-ms", action="store_true", help="429s give whole seconds to wait only")
         add("--profile", metavar="NAME", help="latency profile (default: small-fast)")
         add("--ttft", metavar="S[/SIGMA]", help="seconds to the first token")
@@ -67,6 +79,8 @@ class MockLlm:
                 port=args.port,
                 rpm=args.rpm,
                 tpm=args.tpm,
+                itpm=args.itpm,
+                otpm=args.otpm,
                 retry_after_ms=not args.no_retry_after_ms,
                 knobs=_knobs(args),
                 seed=args.seed,

@@ -29,7 +29,7 @@ def test_every_knob_is_read() -> None:
     """All knobs at once, the profile applied first wherever it stands."""
     text = (
         "ttft=640/0.35;itl=16ms;profile=large;out=20/0.1;reasoning=9;depth=0:0.3,2:0.7;calls=2;"
-        "tools=a:b:2,c:1;fault=500:0.5,hang:0.1"
+        "tools=a:b:2,c:1;fault=500:0.5,hang:0.1;status=429,hang,200;retry-after=61;should-retry=false"
     )
 
     behaviour = apply_knobs(text, Behaviour())
@@ -43,6 +43,8 @@ def test_every_knob_is_read() -> None:
     assert behaviour.calls == ((2, 1.0),)
     assert behaviour.tools == (("a:b", 2.0), ("c", 1.0))
     assert behaviour.faults == (("500", 0.5), ("hang", 0.1))
+    assert behaviour.script == ("429", "hang", "200")
+    assert (behaviour.retry_after, behaviour.should_retry) == ("61", "false")
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,12 @@ def test_every_knob_is_read() -> None:
         ("fault=200:0.1", "unknown fault '200'"),
         ("fault=500", "write 500:0.01"),
         ("fault=500:0.8,529:0.8", "add up to more than 1"),
+        ("fault=²³¹:0.1", "unknown fault"),
+        ("status=429,201", "unknown status '201': write 200, 400 to 599, hang or truncate"),
+        ("status=", "unknown status ''"),
+        ("status=" + "429," * 100 + "200", "101 attempts are too many: write 100 at most"),
+        ("retry-after=soon", "'soon' is not a number from 0 on"),
+        ("should-retry=maybe", "write true or false"),
     ],
 )
 def test_a_wrong_knob_says_what_to_write(text: str, part: str) -> None:
@@ -71,7 +79,10 @@ def test_a_wrong_knob_says_what_to_write(text: str, part: str) -> None:
     assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("wrong", [{"rpm": 0}, {"tpm": -1}, {"port": 70_000}, {"max_rounds": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"rpm": 0}, {"tpm": -1}, {"itpm": 0}, {"otpm": 0}, {"port": 70_000}, {"max_rounds": -1}],
+)
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, int]) -> None:
     """The message names the setting and its limit."""
     with pytest.raises(ConfigError, match=rf"{next(iter(wrong))} is .*: it must be"):

@@ -10,6 +10,7 @@ import pytest
 from agentscope.lab.mock_llm.draws import Draws
 from agentscope.lab.mock_llm.knobs import Behaviour, apply_knobs
 from agentscope.lab.mock_llm.latency import (
+    MAX_OUTPUT_TOKENS,
     PROFILES,
     Timing,
     draw_output_tokens,
@@ -62,6 +63,15 @@ def test_prompt_and_silent_tokens_delay_the_first_one() -> None:
     assert prompted.first_s - plain.first_s == pytest.approx(1.0)
     assert thoughtful.first_s - plain.first_s == pytest.approx(100 * plain.token_s)
     assert plain.token_s == prompted.token_s == thoughtful.token_s
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "tokens"), [(0.99, 0), (1.0, 1), (1.25, 3), (10_000, MAX_OUTPUT_TOKENS)]
+)
+def test_tokens_are_due_one_after_another(elapsed_s: float, tokens: int) -> None:
+    """The first after a second, the others 0.1 s apart, never more than an answer may have."""
+    assert Timing(1.0, 0.1).due_tokens(elapsed_s) == tokens
+    assert Timing(1.0, 0.0).due_tokens(elapsed_s) == (MAX_OUTPUT_TOKENS if tokens else 0)
 
 
 def test_instant_is_instant() -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 from openai import AsyncOpenAI
@@ -120,6 +121,17 @@ def test_a_hanging_request_is_never_answered(start: Start) -> None:
     assert server.stats_when_idle()["requests"]["faults"] == {"hang": 1}
 
 
+def test_who_gives_up_on_an_answer_pays_for_what_was_written(start: Start) -> None:
+    """Anthropic's reservation: after 0.3 s at 20 ms a token some are due, of 5 000 reserved."""
+    server = start("ttft=0;itl=20;out=5000", otpm=10_000, clock_ns=lambda: 0)
+    with server.anthropic(timeout=0.3) as client, pytest.raises(anthropic.APITimeoutError):
+        client.messages.create(model="m", messages=QUESTION, max_tokens=5_000)
+
+    stats = server.stats_when_idle()
+    assert stats["requests"]["abandoned"] == 1
+    assert 10 <= 5_000 + stats["tokens_corrected"] < 500
+
+
 def test_every_request_is_accounted_for(start: Start) -> None:
     """Received is admitted, refused and rejected; admitted is completed, faulty or abandoned."""
     server = start("ttft=0;itl=20;out=3", rpm=3, clock_ns=lambda: 0)
@@ -142,7 +154,9 @@ def test_every_request_is_accounted_for(start: Start) -> None:
     requests = stats["requests"]
     assert requests["received"] == 5
     assert requests["admitted"] == 3
-    assert requests["refused"] == {"requests": 1, "tokens": 0, "too_large": 0}
+    assert requests["refused"] == {
+        "requests": 1, "tokens": 0, "input_tokens": 0, "output_tokens": 0, "too_large": 0
+    }  # fmt: skip
     assert requests["rejected"] == {"400": 1}
     assert requests["completed"] + requests["abandoned"] == 3
     assert requests["abandoned"] >= 1
@@ -180,12 +194,22 @@ def test_every_request_is_accounted_for(start: Start) -> None:
         ),
     ],
 )
-def test_bad_requests_are_answered_in_openais_shape(start: Start, body: bytes, part: str) -> None:
+def test_bad_requests_are_answered_in_openais_shape(shared: Any, body: bytes, part: str) -> None:
     """Status 400 and a message that says what is wrong, whatever was sent."""
-    status, answer = start().raw("POST", "/v1/chat/completions", body)
+    status, answer = shared.raw("POST", "/v1/chat/completions", body)
 
     assert status == 400
     assert part in answer["error"]["message"]
+    assert answer["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("path", ["responses", "embeddings", "messages"])
+@pytest.mark.parametrize("body", [b"{", b'{"model": "m\xff"}', b'{"input": ' + b"[" * 100_000])
+def test_what_is_no_json_is_refused_at_every_address(shared: Any, path: str, body: bytes) -> None:
+    """Status 400, and not a word of a traceback."""
+    status, answer = shared.raw("POST", f"/v1/{path}", body)
+
+    assert status == 400
     assert answer["error"]["type"] == "invalid_request_error"
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from agentscope.lab.mock_llm.conversation import Conversation, read_conversation
+from agentscope.lab.mock_llm.dialects.chat_requests import decode_request
 from agentscope.lab.mock_llm.draws import Draws
 from agentscope.lab.mock_llm.errors import ApiError
 from agentscope.lab.mock_llm.knobs import Behaviour, apply_knobs
 from agentscope.lab.mock_llm.planner import plan_answer
-from agentscope.lab.mock_llm.protocol import decode_request
 
 MAX_ROUNDS = 8
 TOOLS = [

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentscope.lab.mock_llm.errors import rate_limited
+from agentscope.lab.mock_llm.dialects.openai import OpenAIProvider
 from agentscope.lab.mock_llm.quota import (
     MINUTE_NS,
     Bucket,
+    Charge,
     Quota,
     Quotas,
     Reading,
@@ -21,6 +22,11 @@ from agentscope.lab.mock_llm.quota import (
 )
 
 SECOND_NS = 1_000_000_000
+OPENAI = OpenAIProvider()
+
+
+def asked(tokens: int) -> Charge:
+    return {"requests": 1, "tokens": tokens}
 
 
 @pytest.mark.parametrize(
@@ -37,13 +43,13 @@ def test_public_error_texts_are_reproduced_to_the_millisecond(
     limit: int, used: int, requested: int, says: str
 ) -> None:
     """Limit, used and requested of published 429s give the waiting time that they publish."""
-    quota = Quota(rpm=None, tpm=limit, now_ns=0)
-    assert quota.admit(used, now_ns=0) is None
+    quota = Quota({"tokens": limit}, now_ns=0)
+    assert quota.admit(asked(used), now_ns=0) is None
 
-    refusal = quota.admit(requested, now_ns=0)
+    refusal = quota.admit(asked(requested), now_ns=0)
 
     assert refusal is not None
-    assert rate_limited(refusal, "gpt-4").message == (
+    assert OPENAI.refused(refusal, "gpt-4").message == (
         "Rate limit reached for gpt-4 in organization org-mock on tokens per min (TPM): "
         f"Limit {limit}, Used {used}, Requested {requested}. Please try again in {says}. "
         "Visit https://platform.openai.com/account/rate-limits to learn more."
@@ -52,11 +58,11 @@ def test_public_error_texts_are_reproduced_to_the_millisecond(
 
 def test_a_request_larger_than_the_bucket_is_told_so() -> None:
     """No wait is promised to a request that a full bucket could not serve."""
-    refusal = Quota(rpm=None, tpm=30_000, now_ns=0).admit(31_538, now_ns=0)
+    refusal = Quota({"tokens": 30_000}, now_ns=0).admit({"tokens": 31_538}, now_ns=0)
 
     assert refusal is not None
     assert retry_headers(refusal) == []
-    error = rate_limited(refusal, "gpt-4o")
+    error = OPENAI.refused(refusal, "gpt-4o")
     assert (error.status, error.kind, error.code) == (429, "tokens", "rate_limit_exceeded")
     assert "Request too large for gpt-4o" in error.message
     assert "Limit 30000, Requested 31538." in error.message
@@ -65,35 +71,35 @@ def test_a_request_larger_than_the_bucket_is_told_so() -> None:
 
 def test_requests_are_counted_before_tokens_and_a_refused_one_costs_nothing() -> None:
     """Each dimension refuses on its own; what it refuses is charged to neither."""
-    quota = Quota(rpm=2, tpm=1_000, now_ns=0)
-    assert quota.admit(600, now_ns=0) is None
+    quota = Quota({"requests": 2, "tokens": 1_000}, now_ns=0)
+    assert quota.admit(asked(600), now_ns=0) is None
 
-    by_tokens = quota.admit(500, now_ns=0)
+    by_tokens = quota.admit(asked(500), now_ns=0)
     assert by_tokens == Refusal("tokens", 1_000, 600, 500, wait_ns=6 * SECOND_NS)
-    assert quota.admit(400, now_ns=0) is None
-    by_requests = quota.admit(9_999, now_ns=0)
+    assert quota.admit(asked(400), now_ns=0) is None
+    by_requests = quota.admit(asked(9_999), now_ns=0)
     assert by_requests == Refusal("requests", 2, 2, 1, wait_ns=30 * SECOND_NS)
 
 
 def test_who_waits_as_long_as_he_was_told_is_admitted() -> None:
     """One nanosecond earlier he is not."""
-    quota = Quota(rpm=7, tpm=None, now_ns=0)
+    quota = Quota({"requests": 7}, now_ns=0)
     for _ in range(7):
-        assert quota.admit(0, now_ns=0) is None
-    refusal = quota.admit(0, now_ns=0)
+        assert quota.admit(asked(0), now_ns=0) is None
+    refusal = quota.admit(asked(0), now_ns=0)
     assert refusal is not None
 
-    assert quota.admit(0, now_ns=refusal.wait_ns - 1) is not None
-    assert quota.admit(0, now_ns=refusal.wait_ns) is None
+    assert quota.admit(asked(0), now_ns=refusal.wait_ns - 1) is not None
+    assert quota.admit(asked(0), now_ns=refusal.wait_ns) is None
 
 
 def test_headers_come_from_the_bucket() -> None:
     """Limit, what remains and the time until full follow the charges and the clock."""
-    quota = Quota(rpm=3, tpm=60_000, now_ns=0)
-    quota.admit(1_200, now_ns=0)
+    quota = Quota({"requests": 3, "tokens": 60_000}, now_ns=0)
+    quota.admit(asked(1_200), now_ns=0)
 
     def headers_at(now_ns: int) -> dict[bytes, bytes]:
-        return {k.removeprefix(b"x-ratelimit-"): v for k, v in quota.headers(now_ns)}
+        return {k.removeprefix(b"x-ratelimit-"): v for k, v in OPENAI.quota_headers(quota, now_ns)}
 
     assert headers_at(0) == {
         b"limit-requests": b"3", b"remaining-requests": b"2", b"reset-requests": b"20s",
@@ -142,10 +148,10 @@ def test_no_window_admits_more_than_a_full_bucket_and_its_refill(
 
 def test_keys_and_models_have_quotas_of_their_own() -> None:
     """One key's use of one model leaves the others untouched."""
-    quotas = Quotas(1, None, clock_ns=lambda: 0)
+    quotas = Quotas({"requests": 1}, clock_ns=lambda: 0)
 
     admitted = [
-        quotas.of(key, model).admit(0, 0) is None
+        quotas.of(key, model).admit(asked(0), 0) is None
         for key, model in [("a", "m"), ("a", "m"), ("a", "n"), ("b", "m")]
     ]
 
@@ -154,14 +160,14 @@ def test_keys_and_models_have_quotas_of_their_own() -> None:
 
 def test_the_quotas_of_many_keys_are_bounded() -> None:
     """The one idle longest goes first, and is counted."""
-    quotas = Quotas(1, None, clock_ns=lambda: 0)
-    quotas.of("kept", "m").admit(0, 0)
+    quotas = Quotas({"requests": 1}, clock_ns=lambda: 0)
+    quotas.of("kept", "m").admit(asked(0), 0)
     for number in range(10_000):
         quotas.of("kept", "m")
         quotas.of(str(number), "m")
 
     assert quotas.forgotten == 1
-    assert quotas.of("kept", "m").admit(0, 0) is not None
+    assert quotas.of("kept", "m").admit(asked(0), 0) is not None
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from uuid import uuid4
 
-from agentscope.lab.mock_llm.chunks import EventStream, whole_answer
 from agentscope.lab.mock_llm.conversation import read_conversation
 from agentscope.lab.mock_llm.counters import Counters
+from agentscope.lab.mock_llm.dialects.dialect import Exchange, Provider
 from agentscope.lab.mock_llm.draws import Draws
-from agentscope.lab.mock_llm.errors import planted_fault
 from agentscope.lab.mock_llm.faults import HANG, TRUNCATE
 from agentscope.lab.mock_llm.knobs import Behaviour, split_model
 from agentscope.lab.mock_llm.latency import Timing, draw_timing
 from agentscope.lab.mock_llm.planner import plan_answer
-from agentscope.lab.mock_llm.protocol import ChatRequest
+from agentscope.lab.mock_llm.quota import Grant
 from agentscope.lab.mock_llm.replies import Reply, compose
+from agentscope.lab.mock_llm.request import ModelRequest
 from agentscope.lab.mock_llm.settings import MockLlmSettings
 from agentscope.lab.mock_llm.streaming import StreamWriter
 from agentscope.lab.mock_llm.wire import (
@@ -27,7 +26,6 @@ from agentscope.lab.mock_llm.wire import (
     Receive,
     Send,
     send_body,
-    send_json,
     wait_until,
 )
 
@@ -35,7 +33,7 @@ _MAX_HANG_S = 3600.0
 
 
 def draw_reply(
-    request: ChatRequest, behaviour: Behaviour, settings: MockLlmSettings
+    request: ModelRequest, behaviour: Behaviour, settings: MockLlmSettings
 ) -> tuple[Reply, Timing]:
     """What is answered, and when: a function of seed, knobs and conversation alone."""
     conversation = read_conversation(request.messages)
@@ -57,11 +55,13 @@ def draw_reply(
 class Answer:
     """The answer to one request: what it says, and the caller whom it goes to."""
 
-    request: ChatRequest
+    exchange: Exchange
+    provider: Provider
     model: str
     behaviour: Behaviour
     settings: MockLlmSettings
     counters: Counters
+    grant: Grant
     headers: Headers
     arrived_s: float
     receive: Receive
@@ -69,11 +69,12 @@ class Answer:
 
     async def serve(self, truncated: bool = False) -> None:
         """Answer, each token at its time, unless the caller goes away before."""
-        reply, timing = draw_reply(self.request, self.behaviour, self.settings)
+        request = self.exchange.request
+        reply, timing = draw_reply(request, self.behaviour, self.settings)
         # The next thing that a client can say is that it is gone.
         gone = asyncio.ensure_future(self.receive())
         try:
-            if self.request.stream:
+            if request.stream:
                 complete = await self._stream(reply, timing, gone, truncated)
             else:
                 complete = await self._whole(reply, timing, gone)
@@ -94,45 +95,58 @@ class Answer:
             finally:
                 gone.cancel()
         else:
-            error = planted_fault(int(fault))
-            await send_json(self.send, error.status, error.body, self.headers)
+            behaviour = self.behaviour
+            if behaviour.retry_after:
+                self.headers.append((b"retry-after", behaviour.retry_after.encode()))
+            if behaviour.should_retry:
+                self.headers.append((b"x-should-retry", behaviour.should_retry.encode()))
+            raise self.provider.planted(int(fault))
 
     async def _whole(self, reply: Reply, timing: Timing, gone: asyncio.Future[Message]) -> bool:
         due_s = self.arrived_s + timing.due_s(reply.usage.visible)
-        if not await wait_until(due_s, gone):
+        complete = False
+        try:
+            complete = await wait_until(due_s, gone)
+        finally:
+            elapsed_s = time.monotonic() - self.arrived_s
+            tokens = reply.usage.visible if complete else timing.due_tokens(elapsed_s)
+            if complete or tokens:
+                self._settle(reply, tokens)
+        if not complete:
             return False
-        body = whole_answer(reply, _answer_id(), self.model, int(time.time()))
+        body = self.exchange.whole(reply, self.model)
         self.counters.lag.add(time.monotonic() - due_s)
-        await send_body(self.send, 200, body, [*self.headers, JSON, self._processing()])
+        await send_body(self.send, 200, body, [*self.headers, JSON, *self._spent()])
         return True
 
     async def _stream(
         self, reply: Reply, timing: Timing, gone: asyncio.Future[Message], truncated: bool
     ) -> bool:
-        options = self.request.stream_options
-        with_usage = options is not None and options.include_usage
-        stream = EventStream(reply, _answer_id(), self.model, int(time.time()), with_usage)
+        stream = self.exchange.stream(reply, self.model)
         first_s = self.arrived_s + timing.first_s
         writer = StreamWriter(self.send, gone, self.counters, stream, first_s, timing.token_s)
-        # As at OpenAI, the headers come when the model has begun.
+        # As at the providers, the headers come when the model has begun.
         if not await wait_until(first_s, gone):
             return False
+        self.grant.settle("input_tokens", reply.usage.prompt - reply.usage.cached)
         kind = (b"content-type", b"text/event-stream; charset=utf-8")
         no_cache = (b"cache-control", b"no-cache")
-        await writer.start([*self.headers, kind, no_cache, self._processing()])
-        count = len(stream.deltas)
-        opening = b"" if reply.calls else stream.opening()
-        if not await writer.write_tokens(opening, count // 2 if truncated else count):
-            return False
-        if truncated:
-            await writer.cut_off()
-            return True
-        return await writer.finish(count)
+        try:
+            await writer.start([*self.headers, kind, no_cache, *self._spent()])
+            if not await writer.write_tokens(stream.count // 2 if truncated else stream.count):
+                return False
+            if truncated:
+                await writer.cut_off()
+                return True
+            return await writer.finish()
+        finally:
+            self._settle(reply, writer.written)
 
-    def _processing(self) -> tuple[bytes, bytes]:
-        spent_ms = (time.monotonic() - self.arrived_s) * 1000
-        return (b"openai-processing-ms", b"%d" % spent_ms)
+    def _settle(self, reply: Reply, tokens: int) -> None:
+        """Charge what a model that has begun used: the input, and the output as far as it came."""
+        usage = reply.usage
+        self.grant.settle("input_tokens", usage.prompt - usage.cached)
+        self.grant.settle("output_tokens", usage.reasoning + min(tokens, usage.visible))
 
-
-def _answer_id() -> str:
-    return f"chatcmpl-{uuid4().hex}"
+    def _spent(self) -> Headers:
+        return self.provider.spent_headers(time.monotonic() - self.arrived_s)

@@ -14,24 +14,19 @@ from uuid import uuid4
 
 from agentscope.lab.mock_llm.answer import Answer
 from agentscope.lab.mock_llm.counters import Counters
+from agentscope.lab.mock_llm.dialects import Dialects
+from agentscope.lab.mock_llm.dialects.dialect import Dialect, Exchange, Provider
 from agentscope.lab.mock_llm.draws import Draws
-from agentscope.lab.mock_llm.errors import (
-    ApiError,
-    invalid_request,
-    rate_limited,
-    unknown_path,
-)
-from agentscope.lab.mock_llm.faults import TRUNCATE, draw_fault
+from agentscope.lab.mock_llm.errors import ApiError, invalid_request, unknown_path
+from agentscope.lab.mock_llm.faults import TRUNCATE, Attempts, draw_fault
 from agentscope.lab.mock_llm.knobs import Behaviour, apply_knobs, split_model
 from agentscope.lab.mock_llm.latency import PROFILES
-from agentscope.lab.mock_llm.protocol import ChatRequest, decode_request
-from agentscope.lab.mock_llm.quota import Quotas, retry_headers
+from agentscope.lab.mock_llm.quota import Grant, Quotas, retry_headers
 from agentscope.lab.mock_llm.settings import MockLlmSettings
-from agentscope.lab.mock_llm.tokens import charged_tokens
 from agentscope.lab.mock_llm.wire import Headers, Receive, Scope, Send, read_body, send_json
 
-_VERSION = (b"openai-version", b"2020-10-01")
-_READ_HEADERS = frozenset({b"authorization", b"x-stainless-retry-count"})
+_ATTEMPT = b"x-stainless-retry-count"
+_READ_HEADERS = frozenset({b"authorization", b"x-api-key", b"anthropic-version", _ATTEMPT})
 
 
 class MockLlmApp:
@@ -42,22 +37,29 @@ class MockLlmApp:
     ) -> None:
         self.settings = settings
         self.counters = Counters()
-        self.quotas = Quotas(settings.rpm, settings.tpm, clock_ns)
+        self.quotas = Quotas(settings.limits(), clock_ns)
+        self._dialects = Dialects()
+        self._attempts = Attempts()
         self._behaviour = lru_cache(maxsize=1024)(_behaviours(settings))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             return
-        request_id = (b"x-request-id", b"req_" + uuid4().hex.encode())
+        method, path = scope["method"], scope["path"]
+        headers_in = {name: value for name, value in scope["headers"] if name in _READ_HEADERS}
+        dialect = self._dialects.at(path) if method == "POST" else None
+        provider = dialect.provider if dialect else self._dialects.provider_of(headers_in)
+        request_id = f"req_{uuid4().hex}"
+        headers: Headers = [(provider.id_header, request_id.encode())]
         try:
-            method, path = scope["method"], scope["path"]
-            if (method, path) == ("POST", "/v1/chat/completions"):
-                await self._chat(scope, receive, send, request_id)
+            if dialect is None:
+                await send_json(send, 200, self._look_up(method, path), headers)
             else:
-                await send_json(send, 200, self._look_up(method, path), [request_id])
+                await self._respond(dialect, scope, receive, send, headers_in, headers)
         except ApiError as error:
-            await send_json(send, error.status, error.body, [request_id])
+            body = provider.error_body(error, request_id)
+            await send_json(send, error.status, body, headers)
 
     def _look_up(self, method: str, path: str) -> dict[str, Any]:
         if method == "GET":
@@ -66,15 +68,21 @@ class MockLlmApp:
             if path == "/stats":
                 return self.counters.as_json()
             if path == "/v1/models":
-                return {"object": "list", "data": [_model_object(name) for name in PROFILES]}
+                return _model_list()
             if path.startswith("/v1/models/"):
                 return _model_object(path.removeprefix("/v1/models/"))
-        raise unknown_path(method, path)
+        raise unknown_path(method, path, self._dialects.served)
 
-    async def _chat(
-        self, scope: Scope, receive: Receive, send: Send, request_id: tuple[bytes, bytes]
+    async def _respond(
+        self,
+        dialect: Dialect,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers_in: dict[bytes, bytes],
+        headers: Headers,
     ) -> None:
-        counters = self.counters
+        counters, provider = self.counters, dialect.provider
         counters.received += 1
         try:
             body = await read_body(scope, receive, self.settings.max_body_bytes)
@@ -82,24 +90,24 @@ class MockLlmApp:
             if body is None:
                 counters.rejected["disconnected"] += 1
                 return
-            request = decode_request(body)
-            model, behaviour = self._model(request.model)
+            exchange = dialect.read(body)
+            model, behaviour = self._model(exchange.request.model)
         except ApiError as error:
             counters.rejected[str(error.status)] += 1
             raise
-        headers_in = {name: value for name, value in scope["headers"] if name in _READ_HEADERS}
-        headers = [request_id, _VERSION]
-        if not await self._admitted(request, model, headers_in, headers, send):
-            return
+        headers += provider.fixed_headers
+        grant = self._admit(exchange, provider, model, headers_in, headers)
         counters.in_flight += 1
-        fault = self._fault(body, behaviour, headers_in, bool(request.stream))
+        fault = self._fault(dialect.path, body, behaviour, headers_in, exchange.request.stream)
         try:
             answer = Answer(
-                request,
+                exchange,
+                provider,
                 model,
                 behaviour,
                 self.settings,
                 counters,
+                grant,
                 headers,
                 arrived_s,
                 receive,
@@ -122,6 +130,8 @@ class MockLlmApp:
             counters.abandoned += fault is None
             raise
         finally:
+            grant.close()
+            counters.tokens_corrected += grant.corrected_tokens
             counters.in_flight -= 1
 
     def _model(self, name: str) -> tuple[str, Behaviour]:
@@ -130,42 +140,52 @@ class MockLlmApp:
         except ValueError as error:
             raise invalid_request(str(error), "invalid_value", "model") from None
 
-    async def _admitted(
+    def _admit(
         self,
-        request: ChatRequest,
+        exchange: Exchange,
+        provider: Provider,
         model: str,
         headers_in: dict[bytes, bytes],
         headers: Headers,
-        send: Send,
-    ) -> bool:
-        """Charge the request, or answer 429; either way ``headers`` tell what the quota says."""
+    ) -> Grant:
+        """Charge the request; raises ApiError, status 429, if the quota does not hold it.
+
+        Either way ``headers`` tell what the quota says.
+        """
         quotas, counters = self.quotas, self.counters
         now_ns = quotas.clock_ns()
         # Neither how long a key is nor what it is matters here.
-        key = blake2b(headers_in.get(b"authorization", b""), digest_size=16).hexdigest()
-        quota = quotas.of(key, model)
-        tokens = charged_tokens(request)
-        refusal = quota.admit(tokens, now_ns)
-        headers += quota.headers(now_ns)
-        if refusal is None:
-            counters.admitted += 1
-            counters.tokens_charged += tokens
-            return True
-        counters.refused["too_large" if refusal.too_large else refusal.dimension] += 1
-        headers += retry_headers(refusal, self.settings.retry_after_ms)
-        error = rate_limited(refusal, model)
-        await send_json(send, error.status, error.body, headers)
-        return False
+        key = blake2b(provider.api_key(headers_in), digest_size=16).hexdigest()
+        quota, charge = quotas.of(key, model), exchange.charge()
+        refusal = quota.admit(charge, now_ns)
+        headers += provider.quota_headers(quota, now_ns)
+        if refusal is not None:
+            counters.refused["too_large" if refusal.too_large else refusal.dimension] += 1
+            in_ms = provider.retry_in_ms and self.settings.retry_after_ms
+            headers += retry_headers(refusal, in_ms)
+            raise provider.refused(refusal, model)
+        counters.admitted += 1
+        counters.tokens_charged += sum(charge.values()) - charge["requests"]
+        return Grant(quota, charge, quotas.clock_ns, provider.corrected)
 
     def _fault(
-        self, body: bytes, behaviour: Behaviour, headers_in: dict[bytes, bytes], streamed: bool
+        self,
+        path: str,
+        body: bytes,
+        behaviour: Behaviour,
+        headers_in: dict[bytes, bytes],
+        streamed: bool,
     ) -> str | None:
-        """The fault of this attempt: another attempt of the same request draws anew."""
-        if not behaviour.faults:
-            return None
-        attempt = headers_in.get(b"x-stainless-retry-count", b"0").decode("latin-1")
-        digest = blake2b(body, digest_size=16).hexdigest()
-        fault = draw_fault(behaviour.faults, Draws(self.settings.seed, "fault", digest, attempt))
+        """The fault of this attempt: another attempt of the same request may have another."""
+        fault: str | None = None
+        if behaviour.script:
+            told = headers_in.get(_ATTEMPT)
+            fault = self._attempts.scripted(behaviour.script, told, path.encode() + body)
+        elif behaviour.faults:
+            attempt = headers_in.get(_ATTEMPT, b"0").decode("latin-1")
+            digest = blake2b(body, digest_size=16).hexdigest()
+            draws = Draws(self.settings.seed, "fault", digest, attempt)
+            fault = draw_fault(behaviour.faults, draws)
         return None if fault == TRUNCATE and not streamed else fault
 
 
@@ -180,5 +200,14 @@ def _behaviours(settings: MockLlmSettings) -> Callable[[str], tuple[str, Behavio
     return behaviour_of
 
 
+def _model_list() -> dict[str, Any]:
+    """The list of models: with the fields of both providers, which do not get in each other's way."""
+    names = list(PROFILES)
+    models = [_model_object(name) for name in names]
+    pages = {"has_more": False, "first_id": names[0], "last_id": names[-1]}
+    return {"object": "list", "data": models, **pages}
+
+
 def _model_object(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "agentscope"}
+    openai = {"id": name, "object": "model", "created": 0, "owned_by": "agentscope"}
+    return {**openai, "type": "model", "display_name": name, "created_at": "1970-01-01T00:00:00Z"}

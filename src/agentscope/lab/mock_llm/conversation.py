@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentscope.lab.mock_llm.protocol import Message
+from agentscope.lab.mock_llm.request import Message
 
 _REMINDER = re.compile(r"<(system-reminder|reminder)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _REMINDER_NAMES = frozenset({"reminder", "system-reminder"})
@@ -48,12 +48,12 @@ def read_conversation(messages: Sequence[Message]) -> Conversation:
                 user_texts.append(said)
                 results.clear()
                 rounds = 0
-        elif message.role in ("tool", "function"):
+        elif message.role == "tool":
             awaits_answer = True
             results.append(message.text)
         elif message.role == "assistant":
             awaits_answer = False
-            calls = bool(message.tool_calls)
+            calls = bool(message.calls)
             rounds += calls
             unbroken_rounds = unbroken_rounds + 1 if calls else 0
     return Conversation(tuple(user_texts), rounds, unbroken_rounds, tuple(results))

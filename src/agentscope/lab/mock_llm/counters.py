@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from typing import Any
+from typing import Any, get_args
+
+from agentscope.lab.mock_llm.quota import Dimension
+
+_REFUSALS = (*get_args(Dimension), "too_large")
 
 _LEAST_S = 1e-5
 _GROWTH = math.log(1.05)
@@ -57,6 +61,8 @@ class Counters:
         self.failed = 0
         self.in_flight = 0
         self.tokens_charged = 0
+        self.tokens_corrected = 0
+        """What corrections added to that; below 0 for what was given back."""
         self.events_written = 0
         self.writes = 0
         self.refused: Counter[str] = Counter()
@@ -78,11 +84,12 @@ class Counters:
                 "abandoned": self.abandoned,
                 "failed": self.failed,
                 "in_flight": self.in_flight,
-                "refused": {k: self.refused[k] for k in ("requests", "tokens", "too_large")},
+                "refused": {reason: self.refused[reason] for reason in _REFUSALS},
                 "rejected": dict(self.rejected),
                 "faults": dict(self.faults),
             },
             "tokens_charged": self.tokens_charged,
+            "tokens_corrected": self.tokens_corrected,
             "stream": {"events": self.events_written, "writes": self.writes},
             "lag": {
                 "writes": self.lag.count,

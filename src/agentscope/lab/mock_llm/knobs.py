@@ -13,11 +13,16 @@ name through. ``mock-gpt4o@depth=0:0.3,1:0.5,2:0.2;ttft=640/0.35`` is the model 
     calls      = distribution                parallel tool calls in a round
     tools      = name ":" weight *( "," … )  how often each tool is chosen; 1 if not named
     fault      = kind ":" rate *( "," … )    a status, "hang" or "truncate", and its share
+    status     = kind *( "," kind )          what the first, second, … attempt gets; 200 is served
+    retry-after  = seconds                   sent with each error of the two knobs above
+    should-retry = "true" | "false"          sent with them as x-should-retry
     duration   = number [ "ms" | "s" ]       milliseconds if no unit is written
     distribution = whole number | number ":" weight *( "," number ":" weight )
 
 A value with a sigma is lognormal around the median; without one it is always the same, and
 ``ttft`` also takes away the profile's slow share and its term for the length of the prompt.
+Under ``status`` an attempt's number is what the client library says it is; without a word from it,
+equal requests are attempts of one another. Attempts after the last get what the last got.
 A name whose part after the ``@`` has no ``=`` carries no knobs.
 """
 
@@ -27,7 +32,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from agentscope.lab.mock_llm.faults import Faults, parse_faults
+from agentscope.lab.mock_llm.faults import Faults, parse_faults, parse_script
 from agentscope.lab.mock_llm.latency import PROFILES, LatencyProfile, Lognormal
 
 Weights = tuple[tuple[int, float], ...]
@@ -46,6 +51,11 @@ class Behaviour:
     tools: tuple[tuple[str, float], ...] = ()
     reasoning_tokens: int = 0
     faults: Faults = ()
+    script: tuple[str, ...] = ()
+    """What each attempt gets, whatever ``faults`` says; () to draw."""
+    retry_after: str = ""
+    """Seconds, as they are written in the header."""
+    should_retry: str = ""
 
 
 def split_model(model: str) -> tuple[str, str]:
@@ -123,6 +133,22 @@ def _fault(behaviour: Behaviour, value: str) -> Behaviour:
     return replace(behaviour, faults=parse_faults(value))
 
 
+def _status(behaviour: Behaviour, value: str) -> Behaviour:
+    return replace(behaviour, script=parse_script(value))
+
+
+def _retry_after(behaviour: Behaviour, value: str) -> Behaviour:
+    _number(value)
+    return replace(behaviour, retry_after=value.strip())
+
+
+def _should_retry(behaviour: Behaviour, value: str) -> Behaviour:
+    if value not in ("true", "false"):
+        msg = "write true or false"
+        raise ValueError(msg)
+    return replace(behaviour, should_retry=value)
+
+
 KNOBS: dict[str, Callable[[Behaviour, str], Behaviour]] = {
     "profile": _profile,
     "ttft": _ttft,
@@ -133,6 +159,9 @@ KNOBS: dict[str, Callable[[Behaviour, str], Behaviour]] = {
     "calls": _calls,
     "tools": _tools,
     "fault": _fault,
+    "status": _status,
+    "retry-after": _retry_after,
+    "should-retry": _should_retry,
 }
 """Every knob, by its name."""
 

@@ -62,6 +62,14 @@ class Timing:
         """Seconds after the request at which a token is due, the first being number 0."""
         return self.first_s + token * self.token_s
 
+    def due_tokens(self, elapsed_s: float) -> int:
+        """How many tokens have been due, so long after the request."""
+        if elapsed_s < self.first_s:
+            return 0
+        if self.token_s <= 0:
+            return MAX_OUTPUT_TOKENS
+        return min(MAX_OUTPUT_TOKENS, int((elapsed_s - self.first_s) / self.token_s) + 1)
+
 
 _CHAT_LENGTH = Lognormal(129, 0.66)
 

@@ -13,13 +13,7 @@ from dataclasses import dataclass
 from agentscope.lab.mock_llm.conversation import Conversation
 from agentscope.lab.mock_llm.draws import Draws
 from agentscope.lab.mock_llm.knobs import Behaviour
-from agentscope.lab.mock_llm.protocol import (
-    ChatRequest,
-    Function,
-    chosen_names,
-    is_forced,
-    is_named,
-)
+from agentscope.lab.mock_llm.request import Function, ModelRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +24,7 @@ class Plan:
 
 
 def plan_answer(
-    request: ChatRequest,
+    request: ModelRequest,
     conversation: Conversation,
     behaviour: Behaviour,
     turn: Draws,
@@ -39,32 +33,30 @@ def plan_answer(
     """Decide what comes next in the turn whose draws are ``turn``.
 
     Functions are called while the turn's rounds are fewer than its draw of ``depth``; always
-    where ``tool_choice`` forces a call; and never where no tools are offered, ``tool_choice`` is
+    where the caller forces a call; and never where no tools are offered, the caller wants
     none, or ``max_rounds`` rounds have gone by without an answer, forced or not.
     """
     functions = _callable(request)
     if not functions or conversation.unbroken_rounds >= max_rounds:
         return Plan()
     target = turn.choose("depth", behaviour.depth)
-    if conversation.rounds >= target and not is_forced(request.tool_choice):
+    if conversation.rounds >= target and request.choice.mode != "required":
         return Plan()
     here = turn.below("round", conversation.rounds)
     count = 1
-    if request.parallel_tool_calls is not False and not is_named(request.tool_choice):
+    if request.parallel and not request.choice.named:
         count = here.choose("calls", behaviour.calls)
     return Plan(_pick(functions, count, dict(behaviour.tools), here))
 
 
-def _callable(request: ChatRequest) -> tuple[Function, ...]:
+def _callable(request: ModelRequest) -> tuple[Function, ...]:
     """The functions that may be called."""
-    choice = request.tool_choice
-    if choice == "none":
+    choice, functions = request.choice, request.offer.functions
+    if choice.mode == "none":
         return ()
-    functions = request.offer.functions
-    if not isinstance(choice, dict):
+    if choice.names is None:
         return functions
-    names = chosen_names(choice)
-    return tuple(function for function in functions if function.name in names)
+    return tuple(function for function in functions if function.name in choice.names)
 
 
 def _pick(

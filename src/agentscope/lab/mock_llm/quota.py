@@ -1,18 +1,22 @@
-"""Requests-per-minute and tokens-per-minute quotas, as OpenAI's limiter keeps them.
+"""Requests-per-minute and tokens-per-minute quotas, as providers' limiters keep them.
 
 A quota is a bucket that holds one minute's worth and is refilled continuously. Of 375 publicly
-recorded responses 374 fit reset = used / limit · 60 s exactly, and the published 429 texts fit
-wait = (used + requested - limit) / limit · 60 s to the millisecond.
+recorded responses of OpenAI 374 fit reset = used / limit · 60 s exactly, and its published 429
+texts fit wait = (used + requested - limit) / limit · 60 s to the millisecond. Anthropic documents
+the same kind of bucket for requests, input and output tokens, the latter two charged by estimate
+and corrected once the figures are known.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Dimension = Literal["requests", "tokens"]
+Dimension = Literal["requests", "tokens", "input_tokens", "output_tokens"]
+Charge = Mapping[Dimension, int]
+"""What a request takes of each dimension, in the order in which they are asked."""
 
 MINUTE_NS = 60_000_000_000
 _MAX_QUOTAS = 10_000
@@ -63,6 +67,14 @@ class Bucket:
         self._used = self._used_at(now_ns) + amount * self._window_ns
         self._at_ns = max(now_ns, self._at_ns)
 
+    def correct(self, amount: int, now_ns: int) -> None:
+        """Take ``amount`` more than was charged, or give back what is below 0.
+
+        What is given back is there at once, and a bucket is never more than full.
+        """
+        self._used = max(0, self._used_at(now_ns) + amount * self._window_ns)
+        self._at_ns = max(now_ns, self._at_ns)
+
     def wait_ns(self, amount: int, now_ns: int) -> int:
         """Nanoseconds until ``amount`` is there; 0 if it is."""
         missing = self._used_at(now_ns) + (amount - self.limit) * self._window_ns
@@ -82,58 +94,84 @@ class Bucket:
 
 
 class Quota:
-    """The quota of one API key for one model: admits on requests first, then on tokens."""
+    """The quota of one API key for one model: a bucket for each dimension that has a limit."""
 
     __slots__ = ("_buckets",)
 
-    def __init__(self, rpm: int | None, tpm: int | None, now_ns: int) -> None:
-        self._buckets: dict[Dimension, Bucket] = {}
-        if rpm is not None:
-            self._buckets["requests"] = Bucket(rpm, now_ns)
-        if tpm is not None:
-            self._buckets["tokens"] = Bucket(tpm, now_ns)
+    def __init__(self, limits: Mapping[Dimension, int], now_ns: int) -> None:
+        self._buckets = {name: Bucket(limit, now_ns) for name, limit in limits.items()}
 
-    def admit(self, tokens: int, now_ns: int) -> Refusal | None:
-        """Charge one request of ``tokens`` tokens, or charge nothing and say why not."""
-        wanted: dict[Dimension, int] = {"requests": 1, "tokens": tokens}
-        for dimension, bucket in self._buckets.items():
-            amount = wanted[dimension]
+    def admit(self, charge: Charge, now_ns: int) -> Refusal | None:
+        """Charge one request, or charge nothing and say why not."""
+        wanted = [(d, self._buckets[d], n) for d, n in charge.items() if d in self._buckets]
+        for dimension, bucket, amount in wanted:
             wait_ns = bucket.wait_ns(amount, now_ns)
             if wait_ns > 0:
                 used, large = bucket.used(now_ns), amount > bucket.limit
                 return Refusal(dimension, bucket.limit, used, amount, wait_ns, large)
-        for dimension, bucket in self._buckets.items():
-            bucket.charge(wanted[dimension], now_ns)
+        for _, bucket, amount in wanted:
+            bucket.charge(amount, now_ns)
         return None
 
-    def headers(self, now_ns: int) -> list[tuple[bytes, bytes]]:
-        """The ``x-ratelimit-*`` headers, read from the buckets."""
-        headers = []
-        for dimension, bucket in self._buckets.items():
-            reading = bucket.reading(now_ns)
-            for name, value in (
-                ("limit", str(reading.limit)),
-                ("remaining", str(reading.remaining)),
-                ("reset", duration_text(reading.reset_ns)),
-            ):
-                headers.append((f"x-ratelimit-{name}-{dimension}".encode(), value.encode()))
-        return headers
+    def correct(self, dimension: Dimension, amount: int, now_ns: int) -> None:
+        """Take ``amount`` more of a dimension than was charged, or less if it is below 0."""
+        bucket = self._buckets.get(dimension)
+        if bucket is not None:
+            bucket.correct(amount, now_ns)
+
+    def readings(self, now_ns: int) -> dict[Dimension, Reading]:
+        """What each bucket says of itself."""
+        return {name: bucket.reading(now_ns) for name, bucket in self._buckets.items()}
+
+
+class Grant:
+    """What one admitted request was charged, until it is known what it really used.
+
+    Only what a provider corrects is ever given back: the other dimensions stay as charged.
+    """
+
+    __slots__ = ("_clock_ns", "_open", "_quota", "corrected_tokens")
+
+    def __init__(
+        self,
+        quota: Quota,
+        charge: Charge,
+        clock_ns: Callable[[], int],
+        corrected: tuple[Dimension, ...] = (),
+    ) -> None:
+        self._quota = quota
+        self._clock_ns = clock_ns
+        self._open = {name: charge[name] for name in corrected if name in charge}
+        self.corrected_tokens = 0
+        """What corrections have added so far; below 0 for what was given back."""
+
+    def settle(self, dimension: Dimension, actual: int) -> None:
+        """Correct a charge to what was used; once, and only where the provider does it."""
+        charged = self._open.pop(dimension, None)
+        if charged is not None and actual != charged:
+            self._quota.correct(dimension, actual - charged, self._clock_ns())
+            self.corrected_tokens += actual - charged
+
+    def close(self) -> None:
+        """Give back what nothing was used of: the request failed before it was served."""
+        for dimension in tuple(self._open):
+            self.settle(dimension, 0)
 
 
 class Quotas:
     """The quotas of all keys and models."""
 
-    def __init__(self, rpm: int | None, tpm: int | None, clock_ns: Callable[[], int]) -> None:
+    def __init__(self, limits: Mapping[Dimension, int], clock_ns: Callable[[], int]) -> None:
         self.clock_ns = clock_ns
         self.forgotten = 0
-        self._limits = (rpm, tpm)
+        self._limits = limits
         self._quotas: OrderedDict[tuple[str, str], Quota] = OrderedDict()
 
     def of(self, api_key: str, model: str) -> Quota:
         """The quota that this key has for this model."""
         quota = self._quotas.get((api_key, model))
         if quota is None:
-            quota = self._quotas[api_key, model] = Quota(*self._limits, self.clock_ns())
+            quota = self._quotas[api_key, model] = Quota(self._limits, self.clock_ns())
             if len(self._quotas) > _MAX_QUOTAS:
                 self._quotas.popitem(last=False)
                 self.forgotten += 1

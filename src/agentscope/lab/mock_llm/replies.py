@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 from agentscope.lab.mock_llm.conversation import Conversation
 from agentscope.lab.mock_llm.draws import Draws
@@ -12,10 +12,12 @@ from agentscope.lab.mock_llm.errors import invalid_request
 from agentscope.lab.mock_llm.knobs import Behaviour
 from agentscope.lab.mock_llm.latency import draw_output_tokens
 from agentscope.lab.mock_llm.planner import Plan
-from agentscope.lab.mock_llm.protocol import ChatRequest, Function, is_named
+from agentscope.lab.mock_llm.request import Function, ModelRequest
 from agentscope.lab.mock_llm.schemas import Facts, Schema, value_for
-from agentscope.lab.mock_llm.tokens import cached_tokens, prompt_tokens, text_tokens
+from agentscope.lab.mock_llm.tokens import cache_use, prompt_tokens, text_tokens
 from agentscope.lab.mock_llm.wording import split_text, text_pieces
+
+Finish = Literal["stop", "length", "calls"]
 
 _QUOTED_CHARS = 160
 
@@ -24,7 +26,8 @@ _QUOTED_CHARS = 160
 class ToolCall:
     """A tool call that the model makes."""
 
-    id: str
+    key: str
+    """24 hexadecimal digits: a provider puts its own prefix before them."""
     name: str
     arguments: str
 
@@ -39,25 +42,18 @@ class Usage:
     """The tokens of a request and its answer."""
 
     prompt: int
+    """All input tokens, wherever they were read from."""
     cached: int
+    """Those of them that a prompt cache held."""
+    cache_written: int
+    """Those of them that were added to one, where the caller pays for that."""
     visible: int
     reasoning: int
 
-    def as_json(self) -> dict[str, Any]:
-        """The ``usage`` object."""
-        completion = self.visible + self.reasoning
-        return {
-            "prompt_tokens": self.prompt,
-            "completion_tokens": completion,
-            "total_tokens": self.prompt + completion,
-            "prompt_tokens_details": {"cached_tokens": self.cached, "audio_tokens": 0},
-            "completion_tokens_details": {
-                "reasoning_tokens": self.reasoning,
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
-            },
-        }
+    @property
+    def output(self) -> int:
+        """All output tokens, thought or seen."""
+        return self.visible + self.reasoning
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +62,12 @@ class Reply:
 
     pieces: list[str]
     calls: tuple[ToolCall, ...]
-    finish_reason: str
+    finish: Finish
     usage: Usage
 
 
 def compose(
-    request: ChatRequest, conversation: Conversation, plan: Plan, behaviour: Behaviour, here: Draws
+    request: ModelRequest, conversation: Conversation, plan: Plan, behaviour: Behaviour, here: Draws
 ) -> Reply:
     """Write the answer that was planned."""
     facts = _facts(conversation)
@@ -80,29 +76,27 @@ def compose(
         limit = max(0, limit - behaviour.reasoning_tokens)
     pieces: list[str] = []
     calls: tuple[ToolCall, ...] = ()
-    reason = "stop"
-    if plan.calls:
+    finish: Finish = "stop"
+    if plan.calls and request.output_limit != 0:
         calls = tuple(_call(function, facts, here, i) for i, function in enumerate(plan.calls))
         visible = sum(call.tokens for call in calls)
-        # As at OpenAI: a call that was forced by name ends with "stop".
-        if not is_named(request.tool_choice):
-            reason = "tool_calls"
+        finish = "calls"
     else:
         pieces = _text(request, conversation, facts, behaviour, here)
         if limit is not None and len(pieces) > limit:
-            pieces, reason = pieces[:limit], "length"
+            pieces, finish = pieces[:limit], "length"
         visible = len(pieces)
     reasoning = behaviour.reasoning_tokens
     if request.output_limit is not None:
         reasoning = min(reasoning, request.output_limit)
-    usage = Usage(prompt_tokens(request), cached_tokens(request), visible, reasoning)
-    return Reply(pieces, calls, reason, usage)
+    usage = Usage(prompt_tokens(request), *cache_use(request), visible, reasoning)
+    return Reply(pieces, calls, finish, usage)
 
 
 def _call(function: Function, facts: Facts, here: Draws, index: int) -> ToolCall:
     schema = function.parameters or {"type": "object"}
     arguments = _filled(schema, facts, here, index, f"function '{function.name}'")
-    return ToolCall(f"call_{here.hex(f'call {index}', 24)}", function.name, arguments)
+    return ToolCall(here.hex(f"call {index}", 24), function.name, arguments)
 
 
 def _filled(schema: Schema, facts: Facts, here: Draws, nth: int, where: str) -> str:
@@ -122,20 +116,19 @@ def _filled(schema: Schema, facts: Facts, here: Draws, nth: int, where: str) -> 
 
 
 def _text(
-    request: ChatRequest,
+    request: ModelRequest,
     conversation: Conversation,
     facts: Facts,
     behaviour: Behaviour,
     here: Draws,
 ) -> list[str]:
-    wanted = request.response_format or {}
-    if wanted.get("type") == "json_schema":
-        described = wanted["json_schema"]
-        where = f"response_format '{described.get('name')}'"
-        return split_text(_filled(described["schema"], facts, here, 0, where))
+    wanted = request.output_format
+    if wanted.schema is not None:
+        where = f"response_format '{wanted.name}'"
+        return split_text(_filled(wanted.schema, facts, here, 0, where))
     count = draw_output_tokens(behaviour.latency, here)
     opening = _opening(conversation, facts)
-    if wanted.get("type") == "json_object":
+    if wanted.kind == "json_object":
         answer = "".join(text_pieces(opening, max(1, count - 5), here)).strip()
         return split_text(json.dumps({"answer": answer}, ensure_ascii=False))
     return text_pieces(opening, count, here)

@@ -31,6 +31,11 @@ class RunningMockLlm:
     """What an OpenAI client takes as its ``base_url``."""
     app: MockLlmApp
 
+    @property
+    def anthropic_base_url(self) -> str:
+        """What an Anthropic client takes as its: the address without ``/v1``."""
+        return self.base_url.removesuffix("/v1")
+
 
 def serve(
     settings: MockLlmSettings, on_ready: Callable[[RunningMockLlm], None] | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from agentscope.errors import ConfigError
 from agentscope.lab.mock_llm.knobs import Behaviour, apply_knobs
+from agentscope.lab.mock_llm.quota import Dimension
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,11 @@ class MockLlmSettings:
     rpm: int | None = None
     """Requests per minute of each API key and model; None for no limit."""
     tpm: int | None = None
-    """Tokens per minute of each API key and model; None for no limit."""
+    """Tokens per minute of each API key and model, at OpenAI's addresses; None for no limit."""
+    itpm: int | None = None
+    """Input tokens per minute of each API key and model, at Anthropic's; None for no limit."""
+    otpm: int | None = None
+    """Output tokens per minute of each API key and model, at Anthropic's; None for no limit."""
     retry_after_ms: bool = True
     """Whether a 429 says its wait in milliseconds too, not in whole seconds alone."""
     knobs: str = ""
@@ -30,8 +35,8 @@ class MockLlmSettings:
 
     def __post_init__(self) -> None:
         """Check every value once, before anything is served."""
-        for name, least in (("rpm", 1), ("tpm", 1), ("max_rounds", 0), ("max_body_bytes", 1)):
-            value = getattr(self, name)
+        for name in ("rpm", "tpm", "itpm", "otpm", "max_rounds", "max_body_bytes"):
+            value, least = getattr(self, name), 0 if name == "max_rounds" else 1
             if value is not None and value < least:
                 msg = f"{name} is {value}: it must be {least} or more"
                 raise ConfigError(msg)
@@ -42,6 +47,16 @@ class MockLlmSettings:
             self.behaviour()
         except ValueError as error:
             raise ConfigError(str(error)) from None
+
+    def limits(self) -> dict[Dimension, int]:
+        """The limits of every quota."""
+        limits: dict[Dimension, int | None] = {
+            "requests": self.rpm,
+            "tokens": self.tpm,
+            "input_tokens": self.itpm,
+            "output_tokens": self.otpm,
+        }
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     def behaviour(self) -> Behaviour:
         """What requests get whose model carries no knobs."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from agentscope.lab.mock_llm.chunks import EventStream
 from agentscope.lab.mock_llm.counters import Counters
+from agentscope.lab.mock_llm.events import EVENT_END, EventStream
 from agentscope.lab.mock_llm.wire import EARLY_S, Headers, Message, Send, wait_until
 
 
@@ -33,16 +33,18 @@ class StreamWriter:
         self._first_s = first_s
         self._token_s = token_s
         self._sent_s = 0.0
+        self.written = 0
+        """Tokens that were written so far."""
 
     async def start(self, headers: Headers) -> None:
         """Send the headers; the events come after them."""
         start = {"type": "http.response.start", "status": 200, "headers": headers}
         await self._send(start)
 
-    async def write_tokens(self, opening: bytes, end: int) -> bool:
+    async def write_tokens(self, end: int) -> bool:
         """Write the tokens before ``end``; False if the caller left in the middle."""
         stream, first_s, token_s = self._stream, self._first_s, self._token_s
-        self._counters.events_written += bool(opening)
+        opening = stream.opening()
         written = 0
         while written < end:
             now_s = time.monotonic()
@@ -55,33 +57,33 @@ class StreamWriter:
             stop = end
             if token_s > 0:
                 stop = min(end, max(written, int((now_s - first_s) / token_s)) + 1)
-            body, events = stream.events(written, stop)
+            body = stream.events(written, stop)
             if body:
-                await self._write(opening + body, events, due_s, now_s)
+                await self._write(opening + body, due_s, now_s)
                 opening = b""
-            written = stop
+            self.written = written = stop
+        if opening:
+            # An answer without a token has a beginning all the same.
+            await self._write(opening, first_s, time.monotonic())
         return True
 
-    async def finish(self, count: int) -> bool:
-        """Write finish reason, usage and end mark once ``count`` tokens have had their time."""
-        due_s = self._first_s + count * self._token_s
+    async def finish(self) -> bool:
+        """Write what comes after the last token, once that has had its time."""
+        due_s = self._first_s + self._stream.count * self._token_s
         if not await wait_until(due_s, self._gone):
             return False
-        body, events = self._stream.closing()
-        await self._write(body, events, due_s, time.monotonic(), more=False)
+        await self._write(self._stream.closing(), due_s, time.monotonic(), more=False)
         return True
 
     async def cut_off(self) -> None:
         """End the response without a word."""
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def _write(
-        self, body: bytes, events: int, due_s: float, now_s: float, more: bool = True
-    ) -> None:
+    async def _write(self, body: bytes, due_s: float, now_s: float, more: bool = True) -> None:
         counters = self._counters
         # A reader that does not read is no lateness of ours.
         counters.lag.add(now_s - max(due_s, self._sent_s))
-        counters.events_written += events
+        counters.events_written += body.count(EVENT_END)
         counters.writes += 1
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
         self._sent_s = time.monotonic()
