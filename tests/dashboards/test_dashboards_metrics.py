@@ -17,6 +17,10 @@ SOURCES = Path(c.__file__).parent
 
 NOT_PLOTTED = {
     c.HTTP_SERVER_ACTIVE: "turns in flight are plotted; other requests are short",
+    c.RATELIMIT_WINDOW: "names the quota whose headroom is plotted",
+    c.HTTP_POOL_LIMIT: "waits for a connection are plotted; the pools get a board of their own",
+    c.HTTP_POOL_IN_USE: "as the limit",
+    c.HTTP_POOL_WAITING: "as the limit",
 }
 """Metrics that no board shows, each with the reason."""
 

@@ -20,15 +20,24 @@ from agentscope.recording.guard import internal_error
 __all__ = ["LIBRARIES", "instrument_clients", "uninstrument_clients"]
 
 LIBRARIES: dict[str, dict[str, tuple[str, str]]] = {
+    "aiohttp": {"aiohttp": ("aiohttp", "patch")},
+    "anthropic": {
+        "anthropic._base_client": ("anthropic", "patch"),
+        "anthropic._response": ("stainless", "patch_responses"),
+    },
     "asyncpg": {"asyncpg": ("asyncpg", "patch")},
+    "google.genai": {"google.genai.models": ("google_genai", "patch")},
     "httpx": {"httpx": ("httpx", "patch")},
     "httpx2": {"httpx2": ("httpx", "patch")},
+    "langchain_core": {"langchain_core.tools.base": ("langchain", "patch_tools")},
+    "langgraph": {"langgraph.pregel._runner": ("langchain", "patch_nodes")},
     "openai": {
-        "openai._response": ("openai", "patch_responses_raw"),
+        "openai._response": ("stainless", "patch_responses"),
         "openai.resources.chat.completions.completions": ("openai", "patch_chat"),
         "openai.resources.embeddings": ("openai", "patch_embeddings"),
         "openai.resources.responses.responses": ("openai", "patch_responses"),
     },
+    "urllib3": {"urllib3": ("urllib3", "patch")},
 }
 """Library → its modules that are patched once imported → our file and its function."""
 
@@ -70,9 +79,17 @@ def _checked(which: Iterable[str]) -> list[str]:
         if name not in LIBRARIES:
             known = ", ".join(sorted(LIBRARIES))
             raise ConfigError(f"no hook for the client library {name!r}; there is one for {known}")
-        if name not in sys.modules and importlib.util.find_spec(name) is None:
-            raise ConfigError(f"{name} is not installed; pip install {name}, or do not name it")
+        if name not in sys.modules and not _installed(name):
+            project = name.replace(".", "-")
+            raise ConfigError(f"{name} is not installed; pip install {project}, or do not name it")
     return names
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # nor the package above it
+        return False
 
 
 def _hook(name: str, module: str, by_name: bool) -> None:

@@ -43,6 +43,8 @@ class _Body:
     def __init__(self, stream: Any) -> None:
         self.stream = stream
         self.followers: list[Follower] = []
+        # anthropic asks for its own observer at every chunk; a miss by __getattr__ costs 1.5 µs.
+        self.stream_observer = getattr(stream, "stream_observer", None)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("stream", "followers"):  # not initialised: ask nobody

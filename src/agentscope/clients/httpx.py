@@ -17,25 +17,21 @@ off again once the request goes out. A callback of the user's is called as befor
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from agentscope import conventions as c
 from agentscope import lifecycle
-from agentscope.clients.attempts import Attempt, attempt_owner
+from agentscope.clients.attempts import Attempt
 from agentscope.clients.bodies import follow
+from agentscope.clients.gauges import HttpPool, PoolState, watch
+from agentscope.clients.outgoing import PORTS, begin, carry, pool_name, put_down
 from agentscope.clients.patches import Hook, Patches
 from agentscope.recording.context import current_span
 from agentscope.recording.guard import internal_error
 from agentscope.recording.recorder import Recorder
-from agentscope.recording.span import AttributeValue
 
-METHODS = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
-)
-"""Methods that may name a span; what a caller invents is ``_OTHER``."""
-
-_PORTS = {"http": 80, "https": 443}
 _RETRY_COUNT = "x-stainless-retry-count"
 _SENDING = ".send_request_headers.started"
 
@@ -55,11 +51,14 @@ def _sync_hook(library: Any) -> Hook:
         if exchange is None:
             return wrapped(*args, **kwargs)
         exchange.trace(_tracer)
+        token = carry(exchange.attempt)
         try:
             response = wrapped(*args, **kwargs)
         except BaseException as error:
             exchange.failed(error)
             raise
+        finally:
+            put_down(token)
         exchange.answered(response)
         return response
 
@@ -90,11 +89,14 @@ async def _send_async(
     if exchange is None:
         return await wrapped(*args, **kwargs)
     exchange.trace(_async_tracer)
+    token = carry(exchange.attempt)
     try:
         response = await wrapped(*args, **kwargs)
     except BaseException as error:
         exchange.failed(error)
         raise
+    finally:
+        put_down(token)
     exchange.answered(response)
     return response
 
@@ -109,31 +111,36 @@ def _begin(
             return None
         request = args[0] if args else kwargs["request"]
         url = request.url
-        port = url.port or _PORTS.get(url.scheme)
-        method = request.method if request.method in METHODS else c.UNKNOWN_ERROR
-        attributes: dict[str, AttributeValue] = {
-            c.HTTP_REQUEST_METHOD: method,
-            c.SERVER_ADDRESS: url.host,
-        }
-        if port is not None:
-            attributes[c.SERVER_PORT] = port
-        owner = attempt_owner(current)
+        port = url.port or PORTS.get(url.scheme)
         retries = request.headers.get(_RETRY_COUNT)
-        if owner is not None and retries is not None and retries.isdecimal():
-            attributes[c.HTTP_RESEND_COUNT] = int(retries)
-        pool = url.host if url.port is None else f"{url.host}:{url.port}"
-        attempt = Attempt(recorder, owner, method, attributes)
+        resent = int(retries) if retries is not None and retries.isdecimal() else None
+        pool = pool_name(url.scheme, url.host, port)
+        _watch_pool(recorder, client, url, pool)
+        attempt = begin(recorder, current, request.method, url.host, port, resent)
         return _Exchange(recorder, library, client, request, attempt, pool)
     except Exception as error:
         internal_error("clients.httpx", error)
         return None
 
 
+def _watch_pool(recorder: Recorder, client: Any, url: Any, name: str) -> None:
+    transport = client._transport_for_url(url) if client._mounts else client._transport
+    pool = getattr(transport, "_pool", None)
+    if hasattr(pool, "_max_connections"):  # httpcore's, and not a transport of somebody else's
+        watch(recorder, pool, _look, name)
+
+
+def _look(pool: Any, known: HttpPool) -> PoolState:
+    limit = pool._max_connections
+    busy = sum(not connection.is_idle() for connection in list(pool._connections))
+    waiting = sum(request.is_queued() for request in list(pool._requests))
+    return PoolState(limit if limit < sys.maxsize else None, busy, waiting)
+
+
 class _Exchange:
     """One request on its way: the attempt, and when its connection came."""
 
     __slots__ = (
-        "_attempt",
         "_client",
         "_clock",
         "_extensions",
@@ -143,6 +150,7 @@ class _Exchange:
         "_request",
         "_sending_ns",
         "_users_trace",
+        "attempt",
     )
 
     def __init__(
@@ -154,7 +162,7 @@ class _Exchange:
         attempt: Attempt,
         pool: str,
     ) -> None:
-        self._attempt = attempt
+        self.attempt = attempt
         self._client = client
         self._clock = recorder.clock.monotonic_ns
         self._extensions: dict[str, Any] | None = None
@@ -204,7 +212,7 @@ class _Exchange:
         try:
             self._restore()
             self._record_waits(self._sending_ns)
-            attempt = self._attempt
+            attempt = self.attempt
             attempt.answered(response.status_code, response.headers.raw)
             if response.is_closed:
                 attempt.over()
@@ -221,7 +229,7 @@ class _Exchange:
             if not self._first_ns and self._waited_for_pool():
                 self._first_ns = self._sending_ns = now_ns
             self._record_waits(self._sending_ns or now_ns)
-            self._attempt.over(error, now_ns)
+            self.attempt.over(error, now_ns)
         except Exception as fault:
             internal_error("clients.httpx", fault)
 
@@ -232,7 +240,7 @@ class _Exchange:
     def _record_waits(self, connected_ns: int) -> None:
         if not self._first_ns:  # a transport that does not trace
             return
-        attempt, pool = self._attempt, self._pool
+        attempt, pool = self.attempt, self._pool
         attempt.waited(c.Wait.HTTP_POOL, pool, attempt.span.start_ns, self._first_ns)
         attempt.waited(c.Wait.HTTP_CONNECT, pool, self._first_ns, connected_ns)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agentscope import conventions as c
 from agentscope.clients.attempts import attempts_of
 from agentscope.clients.bodies import BodyEnd
+from agentscope.clients.refusals import error_code
 from agentscope.phases import outcome_of
 from agentscope.recording.context import current_span
 from agentscope.recording.guard import internal_error
@@ -27,6 +28,7 @@ def begin(recorder: Recorder, name: str, attributes: dict[str, AttributeValue]) 
         attempts = attempts_of(current)
         if not attempts.adopted and current.attributes.get(c.OPERATION_NAME) == operation:
             attempts.adopted = True
+            current.attributes.pop(c.LLM_ERROR_CODE, None)  # of an attempt before this one
             for key, value in attributes.items():
                 current.attributes.setdefault(key, value)
             return Call(recorder, current, owned=False)
@@ -103,6 +105,9 @@ class Call:
         try:
             if span.end_ns:
                 return
+            code = error_code(error) if isinstance(error, BaseException) else None
+            if code is not None:
+                span.attributes[c.LLM_ERROR_CODE] = code
             if not self._owned:  # the user's own span: its end is theirs to tell
                 if outcome is c.Outcome.ERROR:
                     attempts_of(span).adopted = False

@@ -9,27 +9,20 @@ below it. A stream is read later, in whatever context: there, objects refer to e
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from agentscope import conventions as c
-from agentscope import lifecycle
-from agentscope.clients.bodies import follow
+from agentscope.clients.calls import Begin, async_hook, sync_hook
 from agentscope.clients.inference import Call, begin
 from agentscope.clients.openai_answers import Chat, Dialect, Embeddings, Responses
-from agentscope.clients.patches import Hook, Patches
-from agentscope.clients.streams import watch
-from agentscope.recording.context import attach, detach
+from agentscope.clients.patches import Patches
+from agentscope.clients.stainless import answered_for
 from agentscope.recording.guard import internal_error
 from agentscope.recording.recorder import Recorder
 from agentscope.recording.span import MAX_VALUE_LENGTH, AttributeValue
 
 OPENAI, AZURE = "openai", "azure.ai.openai"
 _AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
-
-_unread: weakref.WeakKeyDictionary[Any, tuple[Call, Dialect]] = weakref.WeakKeyDictionary()
-"""Responses of ``with_streaming_response``, whose answer the user has not looked at."""
 
 
 def patch_chat(module: Any, patches: Patches) -> None:
@@ -48,76 +41,22 @@ def patch_responses(module: Any, patches: Patches) -> None:
     _wrap_both(patches, module.Responses, module.AsyncResponses, names, Responses())
 
 
-def patch_responses_raw(module: Any, patches: Patches) -> None:
-    """Hook ``openai._response``: what ``with_streaming_response`` gives."""
-    patches.wrap(module.APIResponse, "parse", _parse)
-    patches.wrap(module.AsyncAPIResponse, "parse", _parse_async)
-
-
 def _wrap_both(
     patches: Patches, sync: Any, asynchronous: Any, names: tuple[str, ...], dialect: Dialect
 ) -> None:
+    begin_call, answered = _begin_as(dialect), answered_for(dialect)
     for name in names:
-        patches.wrap(sync, name, _sync_hook(dialect))
-        patches.wrap(asynchronous, name, _async_hook(dialect))
+        patches.wrap(sync, name, sync_hook(begin_call, answered))
+        patches.wrap(asynchronous, name, async_hook(begin_call, answered))
 
 
-def _sync_hook(dialect: Dialect) -> Hook:
-    def ask(
-        wrapped: Callable[..., Any], resource: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        recorder = lifecycle.recorder
-        call = None if recorder is None else _begin(recorder, dialect, resource, kwargs)
-        if call is None:
-            return wrapped(*args, **kwargs)
-        token = attach(call.span)
-        try:
-            result = wrapped(*args, **kwargs)
-        except BaseException as error:
-            call.fail(error)
-            raise
-        finally:
-            detach(token)
-        _answered(call, dialect, result)
-        return result
+def _begin_as(dialect: Dialect) -> Begin:
+    def begin_call(
+        recorder: Recorder, resource: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Call | None:
+        return _begin(recorder, dialect, resource, kwargs)
 
-    return ask
-
-
-def _async_hook(dialect: Dialect) -> Hook:
-    def ask(
-        wrapped: Callable[..., Any], resource: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        recorder = lifecycle.recorder
-        # Called here, not in the coroutine: arguments are refused at the call, as they were.
-        asking = wrapped(*args, **kwargs)
-        if recorder is None:
-            return asking
-        return _ask_async(recorder, dialect, resource, asking, kwargs)
-
-    return ask
-
-
-async def _ask_async(
-    recorder: Recorder,
-    dialect: Dialect,
-    resource: Any,
-    asking: Awaitable[Any],
-    kwargs: dict[str, Any],
-) -> Any:
-    call = _begin(recorder, dialect, resource, kwargs)
-    if call is None:
-        return await asking
-    token = attach(call.span)
-    try:
-        result = await asking
-    except BaseException as error:
-        call.fail(error)
-        raise
-    finally:
-        detach(token)
-    _answered(call, dialect, result)
-    return result
+    return begin_call
 
 
 def _begin(
@@ -142,80 +81,3 @@ def _begin(
 
 def _provider(resource: Any) -> str:
     return AZURE if resource._client.base_url.host.endswith(_AZURE_HOSTS) else OPENAI
-
-
-def _answered(call: Call, dialect: Dialect, result: Any) -> None:
-    """The method has returned: an answer, a stream of chunks, or a response around one."""
-    try:
-        kind = type(result)
-        if hasattr(kind, "model_fields"):
-            dialect.answer(result, call)
-            call.done()
-        elif kind.__name__ == "LegacyAPIResponse":
-            # The body is read, or is a stream. The library keeps what parse gives, and hands out
-            # the same object when the user asks.
-            _answered(call, dialect, _parsed(result))
-        elif hasattr(result, "http_response"):
-            _unread[result] = (call, dialect)
-            follow(result.http_response, call.body_over)
-        elif hasattr(result, "_iterator"):
-            watch(result, call, dialect.chunk)
-        else:
-            call.done()
-    except Exception as error:
-        call.done()
-        internal_error("clients.openai", error)
-
-
-def _parsed(response: Any) -> Any:
-    try:
-        return response.parse()
-    except Exception:  # the user's to meet, when they ask for it
-        return None
-
-
-def _parse(
-    wrapped: Callable[..., Any], response: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    unread = _unread.pop(response, None)
-    if unread is None:
-        return wrapped(*args, **kwargs)
-    call, dialect = unread
-    call.reading = True
-    try:
-        result = wrapped(*args, **kwargs)
-    except BaseException as error:
-        call.fail(error)
-        raise
-    finally:
-        call.reading = False
-    _answered(call, dialect, result)
-    return result
-
-
-def _parse_async(
-    wrapped: Callable[..., Any], response: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    unread = _unread.pop(response, None)
-    if unread is None:
-        return wrapped(*args, **kwargs)
-    return _parse_unread(wrapped, unread, args, kwargs)
-
-
-async def _parse_unread(
-    wrapped: Callable[..., Awaitable[Any]],
-    unread: tuple[Call, Dialect],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> Any:
-    call, dialect = unread
-    call.reading = True
-    try:
-        result = await wrapped(*args, **kwargs)
-    except BaseException as error:
-        call.fail(error)
-        raise
-    finally:
-        call.reading = False
-    _answered(call, dialect, result)
-    return result

@@ -19,10 +19,15 @@ ChunkReader = Callable[[Any, Call], None]
 
 def watch(stream: Any, call: Call, read_chunk: ChunkReader) -> None:
     """Watch ``stream`` (of the Stainless SDKs: openai, anthropic) until it ends, for ``call``."""
-    inner = stream._iterator
-    chunks = _AsyncChunks if hasattr(inner, "__anext__") else _Chunks
+    chunks = watched(stream._iterator, call, read_chunk)
     follow(stream.response, call.body_over)
-    stream._iterator = chunks(inner, call, read_chunk)
+    stream._iterator = chunks
+
+
+def watched(chunks: Any, call: Call, read_chunk: ChunkReader) -> Any:
+    """An iterator over the same ``chunks``, awaited or not, that tells ``call`` how they end."""
+    kind = _AsyncChunks if hasattr(chunks, "__anext__") else _Chunks
+    return kind(chunks, call, read_chunk)
 
 
 class _Watched:

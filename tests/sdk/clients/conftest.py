@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 import uvicorn
@@ -26,6 +27,13 @@ USAGE = {
     "prompt_tokens_details": {"cached_tokens": 4},
     "completion_tokens_details": {"reasoning_tokens": 2},
 }
+CLAUDE_USAGE = {
+    "input_tokens": 10,
+    "cache_read_input_tokens": 6,
+    "cache_creation_input_tokens": 4,
+    "output_tokens": 7,
+    "output_tokens_details": {"thinking_tokens": 2},
+}
 MODEL = "gpt-test-2026"
 PAUSE_S = 0.05
 
@@ -34,8 +42,8 @@ PAUSE_S = 0.05
 class Provider:
     """A model's provider on a loopback port; the URL says how it answers, one word a request.
 
-    ``429`` and ``500`` fail and ask to come back in 20 ms (``429@200``: in 200 ms); ``200``
-    answers; ``slow`` answers after a second; ``cut`` breaks off, ``mute`` ends without a last
+    ``429``, ``500`` and ``529`` fail and ask to come back in 20 ms (``429@200``: in 200 ms);
+    ``200`` answers; ``slow`` answers after a second; ``cut`` breaks off, ``mute`` ends without a last
     word; ``hold`` answers after 300 ms. The last word answers all later requests.
     """
 
@@ -52,6 +60,12 @@ class Provider:
 
     def async_client(self, script: str, **options: Any) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(base_url=self.url(script), api_key="canary-key", **options)
+
+    def claude(self, script: str, **options: Any) -> anthropic.Anthropic:
+        return anthropic.Anthropic(base_url=self.url(script), api_key="canary-key", **options)
+
+    def async_claude(self, script: str, **options: Any) -> anthropic.AsyncAnthropic:
+        return anthropic.AsyncAnthropic(base_url=self.url(script), api_key="canary-key", **options)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -77,15 +91,20 @@ class Provider:
             (b"x-ratelimit-reset-requests", b"1.2s"),
             (b"set-cookie", b"canary=cookie"),
         ]
-        if status in ("429", "500"):
+        if status in ("429", "500", "529"):
             headers += [(b"retry-after-ms", (wait_ms or "20").encode())]
-            return await _send_json(send, int(status), headers, {"error": {"message": "no"}})
+            error: dict[str, Any] = {"message": "no", "type": "rate_limit_error"}
+            if ":" in path:
+                error |= {"code": int(status), "status": "RESOURCE_EXHAUSTED"}
+            else:
+                error |= {"code": "rate_limit_exceeded"}
+            return await _send_json(send, int(status), headers, {"error": error})
         if status == "slow":
             await asyncio.sleep(1)
         if status == "hold":
             await asyncio.sleep(0.3)
-        if asked.get("stream"):
-            return await self._stream(status, asked, headers, send)
+        if asked.get("stream") or ":stream" in path:
+            return await self._stream(status, asked, path, headers, send)
         if "embeddings" in path:
             answer = {
                 "object": "list",
@@ -95,21 +114,29 @@ class Provider:
             }
         elif "responses" in path:
             answer = response_object()
+        elif path.endswith("/messages"):
+            answer = claude_message()
+        elif path.endswith(":generateContent"):
+            answer = gemini_answer("canary", "STOP")
         else:
             answer = completion(asked)
         return await _send_json(send, 200, headers, answer)
 
-    async def _stream(self, how: str, asked: dict[str, Any], headers: Any, send: Any) -> None:
+    async def _stream(
+        self, how: str, asked: dict[str, Any], path: str, headers: Any, send: Any
+    ) -> None:
         await _start(send, 200, [*headers, (b"content-type", b"text/event-stream")])
-        events = list(chunks(asked))
+        events = list(_events_of(path)(asked))
         if how in ("cut", "mute"):
             events = events[:3]
         for event in events:
             await asyncio.sleep(PAUSE_S if event in events[:2] else 0)
-            body = f"data: {json.dumps(event)}\n\n".encode()
+            name = f"event: {event['type']}\n" if "type" in event else ""
+            body = f"{name}data: {json.dumps(event)}\n\n".encode()
             await send({"type": "http.response.body", "body": body, "more_body": True})
         if how != "cut":  # returning without an end makes the server drop the connection
-            end = b"" if how == "mute" else b"data: [DONE]\n\n"
+            done = how != "mute" and _events_of(path) is chunks
+            end = b"data: [DONE]\n\n" if done else b""
             await send({"type": "http.response.body", "body": end})
 
 
@@ -158,6 +185,72 @@ def response_object() -> dict[str, Any]:
             "output_tokens_details": {"reasoning_tokens": 2},
         },
     }
+
+
+def claude_message() -> dict[str, Any]:
+    return {
+        "id": "msg-1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-test-2026",
+        "content": [{"type": "text", "text": '{"answer": "canary"}'}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": CLAUDE_USAGE,
+    }
+
+
+def claude_events(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The start, three pieces of text, the last words; with thinking on, a thought before."""
+    begun = {**CLAUDE_USAGE, "output_tokens": 1, "output_tokens_details": None}
+    start = {**claude_message(), "content": [], "stop_reason": None, "usage": begun}
+    yield {"type": "message_start", "message": start}
+    text: dict[str, Any] = {"type": "text", "text": ""}
+    deltas = [{"type": "text_delta", "text": word} for word in ("one ", "two ", "three")]
+    blocks: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [(text, deltas)]
+    if "thinking" in asked:
+        thought = {"type": "thinking", "thinking": "", "signature": ""}
+        blocks.insert(0, (thought, [{"type": "thinking_delta", "thinking": "canary"}]))
+    for index, (block, parts) in enumerate(blocks):
+        yield {"type": "content_block_start", "index": index, "content_block": block}
+        for part in parts:
+            yield {"type": "content_block_delta", "index": index, "delta": part}
+        yield {"type": "content_block_stop", "index": index}
+    final = {"stop_reason": "end_turn", "stop_sequence": None}
+    usage = {"output_tokens": 7, "output_tokens_details": {"thinking_tokens": 2}}
+    yield {"type": "message_delta", "delta": final, "usage": usage}
+    yield {"type": "message_stop"}
+
+
+def gemini_answer(text: str, reason: str | None, thought: bool = False) -> dict[str, Any]:
+    part = {"text": text, "thought": thought} if thought else {"text": text}
+    return {
+        "responseId": "gen-1",
+        "modelVersion": "gemini-test-2026",
+        "candidates": [{"content": {"role": "model", "parts": [part]}, "finishReason": reason}],
+        "usageMetadata": {
+            "promptTokenCount": 17,
+            "toolUsePromptTokenCount": 3,
+            "cachedContentTokenCount": 4,
+            "candidatesTokenCount": 5 if reason else 1,
+            "thoughtsTokenCount": 2,
+            "totalTokenCount": 27,
+        },
+    }
+
+
+def gemini_events(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A thought, and three pieces of text, the last with the last word."""
+    yield gemini_answer("canary", None, thought=True)
+    yield gemini_answer("one ", None)
+    yield gemini_answer("two ", None)
+    yield gemini_answer("three", "STOP")
+
+
+def _events_of(path: str) -> Callable[[dict[str, Any]], Iterator[dict[str, Any]]]:
+    if path.endswith("/messages"):
+        return claude_events
+    return gemini_events if ":stream" in path else chunks
 
 
 async def _start(send: Any, status: int, headers: Any) -> None:

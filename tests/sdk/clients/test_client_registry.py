@@ -7,11 +7,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
+import anthropic
 import asyncpg
 import httpx
 import httpx2
 import openai
 import pytest
+import urllib3
 from openai.resources.chat.completions import AsyncCompletions, Completions
 from openai.resources.responses import AsyncResponses, Responses
 
@@ -22,6 +25,8 @@ from agentscope.recording.guard import RAISE_VARIABLE, forget_internal_errors, i
 from agentscope.testing import recording
 
 METHODS: list[tuple[Any, str]] = [
+    (anthropic._base_client.SyncAPIClient, "request"),
+    (anthropic._base_client.AsyncAPIClient, "request"),
     (httpx.Client, "_send_single_request"),
     (httpx.AsyncClient, "_send_single_request"),
     (httpx2.Client, "_send_single_request"),
@@ -39,6 +44,15 @@ METHODS: list[tuple[Any, str]] = [
     (asyncpg.Connection, "fetch"),
     (asyncpg.Connection, "execute"),
     (asyncpg.prepared_stmt.PreparedStatement, "fetch"),
+    (aiohttp.BaseConnector, "connect"),
+    (aiohttp.ClientResponse, "start"),
+    (urllib3.HTTPConnectionPool, "urlopen"),
+    (urllib3.HTTPConnectionPool, "_get_conn"),
+    (urllib3.HTTPConnectionPool, "_make_request"),
+    (urllib3.connection.HTTPConnection, "connect"),
+    (urllib3.connection.HTTPSConnection, "connect"),
+    (urllib3.HTTPResponse, "release_conn"),
+    (urllib3.HTTPResponse, "close"),
 ]
 
 
@@ -55,7 +69,8 @@ def _taken_back() -> Iterator[None]:
 def test_everything_is_put_back() -> None:
     """Instrument replaces every method, uninstrument puts the same objects back."""
     originals = methods()
-    assert sorted(instrument_clients()) == ["asyncpg", "httpx", "httpx2", "openai"]
+    imported = {"aiohttp", "anthropic", "asyncpg", "httpx", "httpx2", "openai", "urllib3"}
+    assert imported <= set(instrument_clients())
     assert all(now is not then for now, then in zip(methods(), originals, strict=True))
     uninstrument_clients()
     assert all(now is then for now, then in zip(methods(), originals, strict=True))
@@ -87,9 +102,8 @@ def test_an_unknown_name_is_an_error_that_says_what_is_known() -> None:
     """Loud when asked by name."""
     with pytest.raises(ConfigError) as raised:
         instrument_clients(["openai", "opnai"])
-    assert str(raised.value) == (
-        "no hook for the client library 'opnai'; there is one for asyncpg, httpx, httpx2, openai"
-    )
+    known = ", ".join(sorted(LIBRARIES))
+    assert str(raised.value) == f"no hook for the client library 'opnai'; there is one for {known}"
 
 
 def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,12 +117,12 @@ def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_version_we_do_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing method leaves the library as it was: loud by name, counted by default."""
     monkeypatch.delenv(RAISE_VARIABLE)
-    originals = methods()
+    original = vars(httpx.Client)["_send_single_request"]
     monkeypatch.delattr(httpx.AsyncClient, "_send_single_request")
     forget_internal_errors()
     instrument_clients()
     assert internal_errors() == {"clients.httpx": 1}
-    assert vars(httpx.Client)["_send_single_request"] is originals[0]
+    assert vars(httpx.Client)["_send_single_request"] is original
     with pytest.raises(ConfigError, match="this version of httpx cannot be recorded"):
         instrument_clients(["httpx"])
     forget_internal_errors()

@@ -1,4 +1,4 @@
-"""What rate-limit headers say."""
+"""What rate-limit headers say, in every provider's dialect."""
 
 from __future__ import annotations
 
@@ -6,16 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentscope import conventions as c
 from agentscope.clients.headers import MAX_HEADERS, kept_headers, server_processing_s
-from agentscope.clients.ratelimit import Quota, amount, duration_s, quotas
+from agentscope.clients.ratelimit import Quota, amount, duration_s, publish, quotas, reset_s
+from agentscope.recording.span import AttributeValue
+from agentscope.testing import recording
+
+NOON_S = 1_790_000_000.0
+
+
+def kept(**headers: str) -> dict[str, AttributeValue]:
+    """Headers as a span keeps them; an underscore is a hyphen."""
+    return kept_headers(
+        [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("6ms", 0.006),
+        ("26ms", 0.026),
         ("1.2s", 1.2),
         ("29.791s", 29.791),
+        ("10.332999999s", 10.332999999),
         ("0s", 0),
         ("6m0s", 360),
         ("1h2m3s", 3723),
@@ -24,71 +38,241 @@ from agentscope.clients.ratelimit import Quota, amount, duration_s, quotas
         ("", None),
         ("soon", None),
         ("-3s", None),
-        ("2026-11-14T00:00:00Z", None),
         ("nan", None),
         ("inf", None),
+        ("1_000", None),
         (None, None),
     ],
 )
-def test_resets(text: str | None, expected: float | None) -> None:
+def test_durations(text: str | None, expected: float | None) -> None:
     """Every spelling that was seen or is documented; anything else is no reading."""
     assert duration_s(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("0", 0), ("59", 59), ("-1", None), ("x", None), (None, None)]
+    ("text", "expected"),
+    [
+        ("1.2s", 1.2),
+        ("2024-04-07T07:31:00Z", 55),
+        ("2024-04-07T09:31:00+02:00", 55),
+        ("2024-04-07t07:30:05.5z", 0.5),
+        ("2024-04-07T07:30:00Z", 0),  # full already
+        ("1712475060", 55),  # the epoch's seconds
+        ("1712475060000", 55),  # or milliseconds
+        ("2024-13-07T07:31:00Z", None),
+        ("9999-12-31T23:59:59Z", None),
+        ("99999999s", None),
+        ("tomorrow", None),
+        (None, None),
+    ],
 )
-def test_amounts(text: str | None, expected: float | None) -> None:
+def test_resets(text: str | None, expected: float | None) -> None:
+    """Durations stay what they are; dates are counted from the response, never below 0."""
+    assert reset_s(text, from_s=1_712_475_005) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0", 0), ("59", 59), ("60.0", 60), ("100, 100;w=60", 100), ("-1", None), ("x", None)],
+)
+def test_amounts(text: str, expected: float | None) -> None:
     """0 is a reading; Azure's -1 is none."""
     assert amount(text) == expected
 
 
-def test_quotas_of_a_response() -> None:
-    """Each dimension that a header names, with what is told of it."""
+def test_openai() -> None:
+    """Used / limit of the window is the reset: of a minute for tokens, of a day for requests."""
+    headers = kept(
+        x_ratelimit_limit_requests="10000",
+        x_ratelimit_remaining_requests="9996",
+        x_ratelimit_reset_requests="30.375s",
+        x_ratelimit_limit_tokens="200000",
+        x_ratelimit_remaining_tokens="199961",
+        x_ratelimit_reset_tokens="11ms",
+        x_ratelimit_limit_input_images="50",
+    )
+    assert quotas(headers, NOON_S) == [
+        Quota("tokens", 200_000, 199_961, 0.011, 60),
+        Quota("requests", 10_000, 9_996, 30.375, 86_400),
+    ]
+    assert quotas({}, NOON_S) == []
+
+
+def test_azure() -> None:
+    """Remaining alone, -1 for unknown, resets in bare seconds: no window can be told of them."""
+    headers = kept(
+        x_ratelimit_remaining_requests="-1",
+        x_ratelimit_remaining_tokens="0",
+        x_ratelimit_reset_tokens="7",
+    )
+    assert quotas(headers, NOON_S) == [Quota("tokens", None, 0, 7, None)]
+    headers = kept(
+        x_ratelimit_limit_requests="10",
+        x_ratelimit_remaining_requests="9",
+        x_ratelimit_renewalperiod_requests="10",
+    )
+    assert quotas(headers, NOON_S) == [Quota("requests", 10, 9, None, 10)]
+
+
+def test_anthropic() -> None:
+    """Four dimensions a minute; resets are dates, and count from the response's own date."""
+    headers = kept(
+        date="Sun, 07 Apr 2024 07:30:05 GMT",
+        anthropic_ratelimit_requests_limit="5",
+        anthropic_ratelimit_requests_remaining="4",
+        anthropic_ratelimit_requests_reset="2024-04-07T07:30:17Z",
+        anthropic_ratelimit_input_tokens_limit="30000",
+        anthropic_ratelimit_input_tokens_remaining="0",
+        anthropic_ratelimit_output_tokens_remaining="8000",
+        anthropic_ratelimit_tokens_limit="38000",
+    )
+    assert quotas(headers, NOON_S) == [
+        Quota("requests", 5, 4, 12, 60),
+        Quota("input_tokens", 30_000, 0, None, 60),
+        Quota("output_tokens", None, 8_000, None, 60),
+        Quota("tokens", 38_000, None, None, 60),
+    ]
+
+
+def test_mistral() -> None:
+    """The window stands in the name; a month's quota comes after a minute's."""
+    headers = kept(
+        x_ratelimit_limit_tokens_month="10000000000",
+        x_ratelimit_remaining_tokens_month="9999999225",
+        x_ratelimit_limit_req_10_second="60",
+        x_ratelimit_remaining_req_10_second="52",
+        x_ratelimit_limit_tokens_minute="2000000",
+        x_ratelimit_remaining_tokens_minute="1999225",
+        x_ratelimit_tokens_query_cost="145",
+    )
+    assert quotas(headers, NOON_S) == [
+        Quota("requests", 60, 52, None, 10),
+        Quota("tokens", 2_000_000, 1_999_225, None, 60),
+        Quota("tokens", 10_000_000_000, 9_999_999_225, None, 2_592_000),
+    ]
+
+
+def test_together_and_replicate() -> None:
+    """Names without a dimension mean requests; a policy may say the window."""
+    headers = kept(
+        x_ratelimit_limit="600",
+        x_ratelimit_remaining="599",
+        x_ratelimit_reset="1",
+        x_tokenlimit_limit="180000",
+        x_tokenlimit_remaining="179000",
+    )
+    assert quotas(headers, NOON_S) == [
+        Quota("requests", 600, 599, 1, None),
+        Quota("tokens", 180_000, 179_000, None, None),
+    ]
+    headers = kept(ratelimit_remaining="2999", ratelimit_reset="1", ratelimit_policy="3000;w=60")
+    assert quotas(headers, NOON_S) == [Quota("requests", 3000, 2999, 1, 60)]
+    headers = kept(ratelimit='"default";r=50;t=30', ratelimit_policy='"default";q=100;w=60')
+    assert quotas(headers, NOON_S) == [Quota("requests", 100, 50, 30, 60)]
+
+
+def test_litellm() -> None:
+    """The proxy's own quota comes before the provider's that it passes on; parts never mix."""
     headers = kept_headers(
         [
-            (b"X-RateLimit-Limit-Requests", b"60"),
-            (b"x-ratelimit-remaining-requests", b"0"),
-            (b"x-ratelimit-reset-requests", b"6m0s"),
-            (b"x-ratelimit-remaining-tokens", b"149984"),
+            (b"llm_provider-x-ratelimit-limit-requests", b"500"),
+            (b"llm_provider-x-ratelimit-reset-requests", b"120ms"),
+            (b"x-ratelimit-limit-requests", b"60"),
+            (b"llm_provider-anthropic-ratelimit-input-tokens-remaining", b"7000"),
         ]
     )
-    assert quotas(headers) == [Quota("requests", 60, 0, 360), Quota("tokens", None, 149984, None)]
-    assert quotas({}) == []
+    assert quotas(headers, NOON_S) == [
+        Quota("input_tokens", None, 7_000, None, 60),
+        Quota("requests", 60, None, None, None),
+        Quota("requests", 500, None, 0.12, None),
+    ]
+
+
+def test_what_is_published() -> None:
+    """A gauge each, 0 included; of two quotas of one dimension the shorter one."""
+    headers = kept(
+        x_ratelimit_limit_tokens_minute="2000000",
+        x_ratelimit_remaining_tokens_minute="0",
+        x_ratelimit_limit_tokens_month="10000000000",
+        x_ratelimit_remaining_tokens_month="9999999225",
+    )
+    with recording() as recorded:
+        publish(recorded.recorder, headers, "mistral_ai", "large")
+        recorded.clock.advance(1.5)
+        recorded.recorder.work()
+        labels = ("mistral_ai", "large", "tokens")
+        assert recorded.value(c.RATELIMIT_LIMIT, *labels) == 2_000_000
+        assert recorded.value(c.RATELIMIT_REMAINING, *labels) == 0
+        assert recorded.value(c.RATELIMIT_RESET, *labels) is None
+        assert recorded.value(c.RATELIMIT_WINDOW, *labels) == 60
 
 
 def test_only_listed_headers_are_kept() -> None:
     """By name or family, in lower case, repeated ones together; cookies and the rest are not."""
-    kept = kept_headers(
+    headers = kept_headers(
         [
             (b"Set-Cookie", b"canary"),
             (b"Authorization", b"canary"),
             (b"x-custom", b"canary"),
+            (b"Date", b"Sun, 07 Apr 2024 07:30:05 GMT"),
             (b"Retry-After", b"1"),
-            (b"anthropic-ratelimit-requests-remaining", b"3"),
+            (b"X-RateLimit-Remaining-Requests", b"3"),
             (b"x-request-id", b"a"),
             (b"x-request-id", b"b"),
         ]
     )
-    assert kept == {
+    assert headers == {
         "retry-after": ["1"],
-        "anthropic-ratelimit-requests-remaining": ["3"],
+        "x-ratelimit-remaining-requests": ["3"],
         "x-request-id": ["a", "b"],
     }
 
 
-@given(st.lists(st.tuples(st.binary(max_size=300), st.binary(max_size=600))))
-def test_any_headers_are_bounded(headers: list[tuple[bytes, bytes]]) -> None:
-    """A server's headers cannot fail us or fill a span."""
-    kept = kept_headers([(b"x-ratelimit-" + name, value) for name, value in headers])
+def test_the_date_is_kept_where_a_reset_needs_it() -> None:
+    """A reset that is a date says nothing without the provider's clock."""
+    headers = kept(date="Sun, 07 Apr 2024 07:30:05 GMT", anthropic_ratelimit_tokens_reset="x")
+    assert sorted(headers) == ["anthropic-ratelimit-tokens-reset", "date"]
+
+
+FAMILIES = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit", "llm_provider-", "x-tokenlimit-")
+PARTS = ("limit", "remaining", "reset", "requests", "tokens", "-", "policy", "minute", "9")
+NAMES = st.builds("".join, st.tuples(st.sampled_from(FAMILIES), *[st.sampled_from(PARTS)] * 4))
+VALUES = st.one_of(
+    st.binary(max_size=300),
+    st.from_regex(r"-?[0-9]{1,400}(\.[0-9]+)?(ms|s|d|;w=[0-9]+)?", fullmatch=True).map(str.encode),
+    st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}.{0,9}", fullmatch=True).map(str.encode),
+)
+
+
+@given(st.lists(st.tuples(NAMES.map(str.encode) | st.binary(max_size=300), VALUES)), VALUES)
+def test_any_headers_are_bounded(headers: list[tuple[bytes, bytes]], date: bytes) -> None:
+    """A server's headers cannot fail us, fill a span, or make a reading that is no number."""
+    kept = kept_headers([*headers, (b"date", date)])
     assert len(kept) <= MAX_HEADERS
-    assert all(len(str(one)) <= 256 for values in kept.values() for one in list(values))  # type: ignore[arg-type]
-    quotas(kept)
+    assert all(len(str(one)) <= 256 for values in kept.values() for one in list(values))  # type: ignore[arg-type]  # lists, all
+    for quota in quotas(kept, NOON_S):
+        assert all(value is None or 0 <= value < 1e19 for value in quota[1:])
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [(b"250", 0.25), (b"0", 0), (b"-5", None), (b"x", None), (b"inf", None)]
+    ("name", "text", "expected"),
+    [
+        ("openai-processing-ms", "250", 0.25),
+        ("openai-processing-ms", "0", 0),
+        ("openai-processing-ms", "-5", None),
+        ("openai-processing-ms", "x", None),
+        ("openai-processing-ms", "inf", None),
+        ("x-envoy-upstream-service-time", "1956", 1.956),
+        ("server-timing", "gfet4t7; dur=812", 0.812),
+        ("server-timing", "cache;desc=hit", None),
+    ],
 )
-def test_server_processing(text: bytes, expected: float | None) -> None:
+def test_server_processing(name: str, text: str, expected: float | None) -> None:
     """Milliseconds become seconds; what is no time is no reading."""
-    assert server_processing_s(kept_headers([(b"openai-processing-ms", text)])) == expected
+    assert server_processing_s(kept_headers([(name.encode(), text.encode())])) == expected
+
+
+def test_openais_own_time_comes_first() -> None:
+    """The proxy's time holds the model's and a little more."""
+    headers = kept(x_envoy_upstream_service_time="285", openai_processing_ms="277")
+    assert server_processing_s(headers) == 0.277
