@@ -1,0 +1,1 @@
+"""A travel desk built with LangGraph: how agentscope records a graph that nobody decorated."""

@@ -1,0 +1,1 @@
+"""The smallest agent that streams: one file, one line of agentscope."""
