@@ -158,10 +158,11 @@ def test_a_cancelled_call(provider: Any, recorded: Recorded, story: Story) -> No
     """Cancellation goes through at once; inference and attempt end then, and say so."""
 
     async def main() -> None:
-        client = gemini(provider.url("hold"))
+        client = gemini(provider.url("slow"))
         with agentscope.turn("turn"):
             task = asyncio.create_task(client.aio.models.generate_content(**ASK))
-            await asyncio.sleep(0.1)
+            while not provider.headers:  # the request has not arrived
+                await asyncio.sleep(0.005)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -172,7 +173,7 @@ def test_a_cancelled_call(provider: Any, recorded: Recorded, story: Story) -> No
         f"{NAME} cancelled",
         " POST #0 asyncio.exceptions.CancelledError",
     ]
-    assert recorded.span(NAME).duration_s < 0.25
+    assert recorded.span(NAME).duration_s < 0.9
 
 
 SAID = {
@@ -200,10 +201,12 @@ def test_what_a_call_says(provider: Any, recorded: Recorded, streamed: bool) -> 
             client.models.generate_content(**ASK, config=config)
         else:
             list(client.models.generate_content_stream(**ASK, config=config))
-    attributes = recorded.span(NAME).attributes
+    span = recorded.span(NAME)
+    attributes = span.attributes
     if streamed:
         # The thought comes after 50 ms, the first text after 100.
-        assert 0.09 < attributes.pop("gen_ai.response.time_to_first_chunk") < 1
+        first_chunk_s = attributes.pop("gen_ai.response.time_to_first_chunk")
+        assert 0.09 < first_chunk_s <= span.duration_s
         assert attributes.pop("gen_ai.request.stream") is True
     assert attributes == SAID
     assert b"canary" not in b"".join(recorded.sink.span_fragments)
