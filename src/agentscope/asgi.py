@@ -10,13 +10,13 @@ from opentelemetry.trace import get_current_span
 
 from agentscope import conventions as c
 from agentscope import lifecycle
-from agentscope.phases import outcome_of
 from agentscope.recording.context import ContextToken, attach, detach
 from agentscope.recording.guard import internal_error
 from agentscope.recording.recorder import Recorder
 from agentscope.recording.span import AttributeValue, Role, Span
 from agentscope.traceparent import parse_traceparent
 from agentscope.turns import SessionOf, begin_turn, session_source
+from agentscope.wrappers import outcome_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from agentscope.errors import AgentscopeWarning, ConfigError
 from agentscope.recording.guard import forget_internal_errors
-from agentscope.recording.recorder import Recorder, resource_of
+from agentscope.recording.process import resource_of
+from agentscope.recording.recorder import Recorder
 from agentscope.recording.sink import Sink
 from agentscope.runtime.sessions import SessionTable
 from agentscope.settings import Settings, load

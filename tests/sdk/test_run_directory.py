@@ -23,6 +23,7 @@ from agentscope.testing import ManualClock
 
 @pytest.fixture(autouse=True)
 def stop_recording() -> Iterator[None]:
+    lifecycle.sessions.clear()
     yield
     agentscope.shutdown()
 

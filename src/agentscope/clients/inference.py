@@ -6,12 +6,12 @@ from agentscope import conventions as c
 from agentscope.clients.attempts import attempts_of
 from agentscope.clients.bodies import BodyEnd
 from agentscope.clients.refusals import error_code
-from agentscope.phases import outcome_of
 from agentscope.recording.context import current_span
 from agentscope.recording.guard import internal_error
 from agentscope.recording.recorder import Recorder
 from agentscope.recording.span import AttributeValue, Role, Span
 from agentscope.turns import begin_turn
+from agentscope.wrappers import outcome_of
 
 _CLIENT = 3
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentscope import conventions as c
-from agentscope import phases
+from agentscope import phases, wrappers
 from agentscope.clients.patches import Patches
 from agentscope.recording.context import ContextToken, attach, current_span, detach
 from agentscope.recording.guard import internal_error
@@ -107,7 +107,7 @@ async def _run_node_async(
 # --- what is recorded, and what is not ------------------------------------------------------------
 
 
-def _tool_phase(tool: Any, *, asynchronous: bool) -> phases.Phase | None:
+def _tool_phase(tool: Any, *, asynchronous: bool) -> wrappers.Phase | None:
     """The tool's phase; None outside of our spans, and where the call has a span already."""
     try:
         current = current_span()
@@ -127,7 +127,7 @@ def _is_decorated(tool: Any, asynchronous: bool) -> bool:
     for name in names:
         function = getattr(tool, name, None)
         function = getattr(function, "__func__", function)
-        if getattr(function, "__globals__", None) is not vars(phases):
+        if getattr(function, "__globals__", None) is not vars(wrappers):
             continue
         for cell in getattr(function, "__closure__", None) or ():
             held = cell.cell_contents
@@ -136,7 +136,7 @@ def _is_decorated(tool: Any, asynchronous: bool) -> bool:
     return False
 
 
-def _node_phase(args: tuple[Any, ...]) -> phases.Phase | None:
+def _node_phase(args: tuple[Any, ...]) -> wrappers.Phase | None:
     """The node's phase; None outside of our spans, for hidden nodes, and for one that runs tools.
 
     Tools have spans of their own, and are a phase themselves.
@@ -163,7 +163,7 @@ def _runs_tools(runnable: Any) -> bool:
 # --- spans ----------------------------------------------------------------------------------------
 
 
-def _begin(part: phases.Phase | None, call_id: Any = None) -> Begun | None:
+def _begin(part: wrappers.Phase | None, call_id: Any = None) -> Begun | None:
     span = None if part is None else part.begin()
     if span is None:
         return None
@@ -181,7 +181,7 @@ def _end(begun: Begun, error: BaseException | None, output: Any = None) -> None:
             if type(output).__name__ == "ToolMessage" and output.status == "error":
                 span.fail(c.UNKNOWN_ERROR)
         elif not _is_signal(error):
-            span.attributes[c.OUTCOME] = phases.outcome_of(error).value
+            span.attributes[c.OUTCOME] = wrappers.outcome_of(error).value
             if isinstance(error, Exception):
                 span.fail(error)
         span.end()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import count
 from typing import Any
 
@@ -16,12 +16,14 @@ from agentscope import conventions as c
 from agentscope.recording import encoding
 from agentscope.recording.clock import Clock
 from agentscope.recording.context import current_span, foreign_parent, get_context
+from agentscope.recording.deadline import in_time
 from agentscope.recording.guard import internal_errors, note_error
 from agentscope.recording.ids import Ids
 from agentscope.recording.instruments import Instruments, Labels, Sampler, run_samplers
 from agentscope.recording.ledger import Account, Ledger
 from agentscope.recording.metering import meter
 from agentscope.recording.outbox import Outbox
+from agentscope.recording.process import process_of
 from agentscope.recording.sink import Sink, SinkUnavailable
 from agentscope.recording.span import AttributeValue, Role, Span
 
@@ -373,26 +375,12 @@ class Recorder:
         """What the run directory's manifest says of this process."""
         now_ns = self.clock.epoch_ns(self.clock.monotonic_ns())
         return {
-            "schema": c.RUN_SCHEMA,
-            "instance": self._resource.get(c.SERVICE_INSTANCE_ID),
-            "service": self._resource.get(c.SERVICE_NAME),
-            "pid": self._resource.get(c.PROCESS_PID),
-            "host": self._resource.get(c.HOST_NAME),
+            **process_of(self._resource),
             "started_ns": self.started_ns,
             "updated_ns": now_ns,
             "ended_ns": now_ns if ended else None,
             "config": self._config,
-            "ledger": [
-                {
-                    "signal": account.signal,
-                    "sink": account.sink,
-                    "created": account.created,
-                    "delivered": account.delivered,
-                    "dropped": account.dropped,
-                    "pending": account.pending,
-                }
-                for account in self.accounts()
-            ],
+            "ledger": [asdict(account) for account in self.accounts()],
             "open_turns": self.turns_open(),
             "internal_errors": internal_errors(),
         }
@@ -413,7 +401,7 @@ class Recorder:
         if not self._work_lock.acquire(timeout=timeout_s):
             return False
         self._work_lock.release()
-        return _in_time("flush", self.work, deadline_s - time.monotonic())
+        return in_time("flush", self.work, deadline_s - time.monotonic())
 
     def shutdown(self, timeout_s: float) -> bool:
         """End what is open as ``open``, deliver everything, close the sinks; bounded in time."""
@@ -422,7 +410,7 @@ class Recorder:
         for span in list(self.open.values()):
             span.attributes[c.OUTCOME] = c.Outcome.OPEN.value
             self.end(span)
-        return _in_time("shutdown", self._close, timeout_s)
+        return in_time("shutdown", self._close, timeout_s)
 
     def _close(self) -> None:
         with self._work_lock:
@@ -433,40 +421,3 @@ class Recorder:
             self._write_manifests(ended=True)
             for outbox in self._outboxes:
                 outbox.sink.close()
-
-
-def _in_time(where: str, work: Callable[[], None], timeout_s: float) -> bool:
-    """Do ``work`` in a thread of its own: a disk that hangs must not hang the caller too.
-
-    False where it takes longer than ``timeout_s``; it goes on all the same.
-    """
-    done = threading.Event()
-
-    def working() -> None:
-        try:
-            work()
-        except Exception as error:
-            note_error(where, error)
-        finally:
-            done.set()
-
-    try:
-        threading.Thread(target=working, name=f"agentscope-{where}", daemon=True).start()
-    except RuntimeError:  # no more threads, or the interpreter is about to end
-        working()
-    return done.wait(timeout_s)
-
-
-def resource_of(service_name: str, instance: str, version: str) -> dict[str, AttributeValue]:
-    """The resource attributes of this process."""
-    import socket
-
-    return {
-        c.SERVICE_NAME: service_name,
-        c.SERVICE_INSTANCE_ID: instance,
-        c.PROCESS_PID: os.getpid(),
-        c.HOST_NAME: socket.gethostname(),
-        c.SDK_NAME: "agentscope",
-        c.SDK_LANGUAGE: "python",
-        c.SDK_VERSION: version,
-    }

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anthropic
+import httpx2
 import pytest
 
 import agentscope
@@ -44,7 +45,7 @@ WHOLE = [
 ]
 STREAMED = [*WHOLE, ("mute", {}, TRUNCATED), ("cut", {}, CUT)]
 
-failing = contextlib.suppress(anthropic.AnthropicError, anthropic._base_client.httpx2.HTTPError)
+failing = contextlib.suppress(anthropic.AnthropicError, httpx2.HTTPError)
 
 
 @pytest.mark.parametrize(("script", "options", "expected"), WHOLE)

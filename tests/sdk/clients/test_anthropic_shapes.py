@@ -338,7 +338,7 @@ def test_the_librarys_other_spans_stay(
 
 def test_signatures_stay(recorded: Recorded) -> None:
     """What inspects the methods finds what it found."""
-    request = anthropic.AsyncAnthropic.request
+    request: Any = anthropic.AsyncAnthropic.request
     original = request.__wrapped__
     assert inspect.iscoroutinefunction(request)
     assert inspect.signature(request) == inspect.signature(original)

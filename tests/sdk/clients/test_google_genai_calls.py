@@ -141,7 +141,7 @@ def test_an_asynchronous_stream_given_up(provider: Any, story: Story) -> None:
     async def main() -> None:
         client = gemini(provider.url("200"))
         with agentscope.turn("turn"):
-            stream = await client.aio.models.generate_content_stream(**ASK)
+            stream: Any = await client.aio.models.generate_content_stream(**ASK)
             async for _ in stream:
                 break
             await stream.aclose()
