@@ -38,6 +38,7 @@ _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
 )
 _MAX_TURN_ROUTES = 1000
+_LONG_NS = 1_000_000_000
 _LAST_WORDS = frozenset(
     {"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"}
 )
@@ -260,7 +261,8 @@ class _Exchange:
         if c.TURN in attributes:
             self._middleware.learn_turns(span.name)
             session_id = attributes.get(c.CONVERSATION_ID)
-            if isinstance(session_id, str):
+            # Its beginning was noted; a short turn's end is the same moment.
+            if isinstance(session_id, str) and self._now_ns() - span.start_ns > _LONG_NS:
                 lifecycle.sessions.touch(session_id)
         elif route is not None and self._middleware.serves_turns(span.name):
             begin_turn(span)

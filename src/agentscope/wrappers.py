@@ -36,7 +36,7 @@ _REPORTED = frozenset({_INFERENCE, _TURN})
 class Phase:
     """A part of a turn, recorded as one span each time it runs."""
 
-    __slots__ = ("_attributes", "_kind", "_name", "_open", "_role", "_takes_name")
+    __slots__ = ("_attributes", "_kind", "_name", "_open", "_reported", "_role", "_takes_name")
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Phase:
         self._name = name
         self._takes_name = takes_name
         self._role = role
+        self._reported = role in _REPORTED
         self._attributes = attributes
         self._kind = kind
         self._open: dict[Span, ContextToken] = {}
@@ -71,7 +72,7 @@ class Phase:
                     begin_turn(span)
             elif turn is not None and c.TURN not in turn.attributes:
                 begin_turn(turn)
-            if self._role in _REPORTED:
+            if self._reported:
                 recorder.open[span.span_id] = span
             return span
         except Exception as error:
@@ -266,7 +267,8 @@ def _finish(span: Span, error: BaseException | None) -> None:
     """End ``span`` and say how; ``error`` is what its code ended with, if anything."""
     try:
         if error is None:
-            if span.role in _REPORTED and c.OUTCOME not in span.attributes:
+            role = span.role
+            if (role is _INFERENCE or role is _TURN) and c.OUTCOME not in span.attributes:
                 span.attributes[c.OUTCOME] = _OK
         else:
             span.attributes[c.OUTCOME] = outcome_of(error).value

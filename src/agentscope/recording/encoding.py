@@ -6,8 +6,8 @@ So a span is encoded once, and waits as bytes, which the garbage collector never
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -74,17 +74,22 @@ _remembered: dict[tuple[str, AttributeValue] | str, str] = {}
 
 def _attribute(key: str, value: AttributeValue) -> str:
     # Equal values of different types (1, 1.0, True) must not share a piece: only text is kept.
-    if type(value) is str:
-        piece = _remembered.get((key, value))
-        if piece is None:
-            if len(value) > MAX_VALUE_LENGTH:
-                raise _TooLongError
-            piece = _text({"key": key, "value": {"stringValue": value}})
-            _remember((key, value), piece)
-        return piece
-    if type(value) is int and -(1 << 63) <= value < 1 << 63:
+    kind = type(value)
+    if kind is str:
+        return _remembered.get((key, value)) or _text_attribute(key, str(value))
+    if kind is int and -(1 << 63) <= value < 1 << 63:  # type: ignore[operator]  # an int
         return f'{{"key":{_quoted(key)},"value":{{"intValue":"{value}"}}}}'
+    if kind is float and isfinite(value):  # type: ignore[arg-type]  # a float
+        return f'{{"key":{_quoted(key)},"value":{{"doubleValue":{value!r}}}}}'
     return _text({"key": key, "value": _value(value)})
+
+
+def _text_attribute(key: str, value: str) -> str:
+    if len(value) > MAX_VALUE_LENGTH:
+        raise _TooLongError
+    piece = _text({"key": key, "value": {"stringValue": value}})
+    _remember((key, value), piece)
+    return piece
 
 
 def _quoted(text: str) -> str:
@@ -217,7 +222,7 @@ def _value(value: AttributeValue) -> dict[str, Any]:
         return {"stringValue": str(value)}
     if isinstance(value, float):
         # JSON has no word for these; protobuf's JSON mapping writes them as text.
-        return {"doubleValue": float(value) if math.isfinite(value) else str(value)}
+        return {"doubleValue": float(value) if isfinite(value) else str(value)}
     return {"arrayValue": {"values": [_value(item) for item in value]}}
 
 

@@ -34,7 +34,7 @@ def _request(span: Span, duration_s: float, instruments: Instruments) -> None:
 
 
 def _phase(span: Span, duration_s: float, instruments: Instruments) -> None:
-    instruments.observe(c.PHASE_DURATION, (_text(span, c.PHASE),), duration_s)
+    instruments.observe(c.PHASE_DURATION, (str(span.attributes.get(c.PHASE, "")),), duration_s)
 
 
 def _inference(span: Span, duration_s: float, instruments: Instruments) -> None:
