@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench dashboards ci clean
+.PHONY: help install demo test matrix check format bench dashboards ci clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ demo: install ## start the example agent under load and read what binds it (SCEN
 
 test: install ## run the tests (ARGS="-k name" for some of them)
 	@$(BIN)/pytest $(ARGS)
+
+matrix: install ## beside each other instrumentation: one inference span a call (needs the network)
+	@AGENTSCOPE_MATRIX=1 $(BIN)/pytest tests/matrix $(ARGS)
 
 check: install ## formatting, lint, types, layers, lock file
 	@$(BIN)/ruff format --check .
