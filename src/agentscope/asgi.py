@@ -13,7 +13,7 @@ from agentscope import lifecycle
 from agentscope.recording.context import ContextToken, attach, detach
 from agentscope.recording.guard import internal_error
 from agentscope.recording.recorder import Recorder
-from agentscope.recording.span import AttributeValue, Role, Span
+from agentscope.recording.span import SERVER, AttributeValue, Role, Span
 from agentscope.traceparent import parse_traceparent
 from agentscope.turns import SessionOf, begin_turn, session_source
 from agentscope.wrappers import outcome_of
@@ -28,14 +28,10 @@ SCOPE_KEY = "agentscope"
 """The one key that we add to a scope. A second middleware of ours steps aside when it sees it, and
 only says where the session stands if it was told."""
 
-_SERVER = 2
 # Looked up once: an enumeration's member costs more than a global.
 _REQUEST = Role.REQUEST
 _OK, _ERROR, _CANCELLED = (
     outcome.value for outcome in (c.Outcome.OK, c.Outcome.ERROR, c.Outcome.CANCELLED)
-)
-_METHODS = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
 )
 _MAX_TURN_ROUTES = 1000
 _LONG_NS = 1_000_000_000
@@ -292,15 +288,15 @@ def _start(recorder: Recorder, scope: Scope) -> Span:
         method = "WEBSOCKET"
         attributes: dict[str, AttributeValue] = {c.URL_SCHEME: scope.get("scheme", "ws")}
     else:
-        method = scope["method"] if scope["method"] in _METHODS else c.UNKNOWN_ERROR
+        method = scope["method"] if scope["method"] in c.HTTP_METHODS else c.UNKNOWN_ERROR
         attributes = {c.HTTP_REQUEST_METHOD: method, c.URL_SCHEME: scope.get("scheme", "http")}
     incoming = parse_traceparent(scope["headers"])
     if incoming is None or get_current_span().get_span_context().is_valid:
-        span = recorder.start(method, _REQUEST, attributes, _SERVER)
+        span = recorder.start(method, _REQUEST, attributes, SERVER)
     else:
         trust = lifecycle.settings().trust_incoming
         trace_id, parent_id = incoming if trust == "continue" else (0, 0)
-        span = recorder.start_remote(method, _REQUEST, attributes, _SERVER, trace_id, parent_id)
+        span = recorder.start_remote(method, _REQUEST, attributes, SERVER, trace_id, parent_id)
         if trust == "link":
             span.links = [incoming]
     recorder.open[span.span_id] = span

@@ -201,6 +201,11 @@ UNKNOWN_ERROR: Final = "_OTHER"
 STREAM_TRUNCATED: Final = "stream_truncated"
 """What ``error.type`` says of a stream that ended without the model's last word."""
 
+HTTP_METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
+)
+"""Methods that may name a span or label a series; what a caller invents is ``_OTHER``."""
+
 RATE_LIMIT_STATUSES: Final = frozenset({429, 529})
 """Statuses by which a provider says "too many": 529 is Anthropic's overload."""
 

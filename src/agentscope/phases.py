@@ -8,14 +8,13 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 from agentscope import conventions as c
 from agentscope.recording.context import ContextToken, attach_session, current_span, detach
 from agentscope.recording.guard import internal_error
-from agentscope.recording.span import AttributeValue, Role, Span, text_of
+from agentscope.recording.span import CLIENT, AttributeValue, Role, Span, text_of
 from agentscope.turns import bind_session
 from agentscope.wrappers import Phase
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_CLIENT = 3
 _INFERENCE = Role.INFERENCE
 
 
@@ -68,7 +67,7 @@ def llm_call(
         attributes[c.REQUEST_MODEL] = model
         if provider is not None:
             attributes[c.PROVIDER_NAME] = provider
-        asking = Phase(name or f"chat {model}", Role.INFERENCE, attributes, _CLIENT)
+        asking = Phase(name or f"chat {model}", Role.INFERENCE, attributes, CLIENT)
     return asking if function is None else asking(function)
 
 

@@ -18,13 +18,12 @@ from agentscope import conventions as c
 from agentscope import lifecycle
 from agentscope.recording.context import ContextToken, attach, attached_span, detach
 from agentscope.recording.guard import internal_error
-from agentscope.recording.span import AttributeValue, Role, Span
+from agentscope.recording.span import INTERNAL, AttributeValue, Role, Span
 from agentscope.turns import begin_turn
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_INTERNAL = 1
 _CANCELLATIONS = frozenset({"CancelledError", "Cancelled"})
 # Looked up once: an enumeration's member costs more than a global.
 _OK = c.Outcome.OK.value
@@ -43,7 +42,7 @@ class Phase:
         name: str,
         role: Role,
         attributes: dict[str, AttributeValue],
-        kind: int = _INTERNAL,
+        kind: int = INTERNAL,
         takes_name: bool = False,
     ) -> None:
         self._name = name

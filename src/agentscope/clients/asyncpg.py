@@ -26,12 +26,11 @@ from agentscope.clients.statements import NOTHING, Summary, summarize
 from agentscope.recording.context import current_span
 from agentscope.recording.guard import internal_error
 from agentscope.recording.recorder import Recorder
-from agentscope.recording.span import AttributeValue, Role, Span
+from agentscope.recording.span import CLIENT, AttributeValue, Role, Span
 
 SYSTEM = "postgresql"
 PORT = 5432
 
-_CLIENT = 3
 _MIN_WAIT_NS = int(c.MIN_WAIT_S * 1e9)
 
 _STATEMENTS = ("execute", "executemany", "fetch", "fetchval", "fetchrow", "fetchmany")
@@ -282,7 +281,7 @@ def _begin_query(recorder: Recorder, target: Any, summary: Summary) -> Span | No
         record = None if proxy is None else _record(proxy._holder._pool)
         if record is not None:
             attributes[c.DB_POOL_NAME] = record.label
-        return recorder.start(summary.text or SYSTEM, Role.DATABASE, attributes, _CLIENT)
+        return recorder.start(summary.text or SYSTEM, Role.DATABASE, attributes, CLIENT)
     except Exception as error:
         internal_error("clients.asyncpg", error)
         return None

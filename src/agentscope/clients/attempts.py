@@ -15,9 +15,8 @@ from agentscope.clients.headers import kept_headers, server_processing_s
 from agentscope.clients.ratelimit import publish
 from agentscope.recording.context import attach, detach
 from agentscope.recording.recorder import Recorder
-from agentscope.recording.span import AttributeValue, Role, Span, error_type
+from agentscope.recording.span import CLIENT, AttributeValue, Role, Span, error_type
 
-_CLIENT = 3
 _MIN_WAIT_NS = int(c.MIN_WAIT_S * 1e9)
 
 
@@ -83,7 +82,7 @@ class Attempt:
             self._record_sleep(owner, attempts, start_ns)
             attempts.count += 1
             attempts.latest = weakref.ref(self)
-        self.span = recorder.start(method, role, attributes, _CLIENT, start_ns)
+        self.span = recorder.start(method, role, attributes, CLIENT, start_ns)
 
     def answered(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """The response's head has come."""

@@ -9,11 +9,9 @@ from agentscope.clients.refusals import error_code
 from agentscope.recording.context import current_span
 from agentscope.recording.guard import internal_error
 from agentscope.recording.recorder import Recorder
-from agentscope.recording.span import AttributeValue, Role, Span
+from agentscope.recording.span import CLIENT, AttributeValue, Role, Span
 from agentscope.turns import begin_turn
 from agentscope.wrappers import outcome_of
-
-_CLIENT = 3
 
 
 def begin(recorder: Recorder, name: str, attributes: dict[str, AttributeValue]) -> Call:
@@ -32,7 +30,7 @@ def begin(recorder: Recorder, name: str, attributes: dict[str, AttributeValue]) 
             for key, value in attributes.items():
                 current.attributes.setdefault(key, value)
             return Call(recorder, current, owned=False)
-    span = recorder.start(name, Role.INFERENCE, attributes, _CLIENT)
+    span = recorder.start(name, Role.INFERENCE, attributes, CLIENT)
     recorder.open[span.span_id] = span
     turn = span.turn
     if turn is not None and c.TURN not in turn.attributes:

@@ -14,11 +14,6 @@ from agentscope.clients.attempts import Attempt, attempt_owner
 from agentscope.recording.recorder import Recorder
 from agentscope.recording.span import AttributeValue, Span
 
-METHODS = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
-)
-"""Methods that may name a span; what a caller invents is ``_OTHER``."""
-
 PORTS = {"http": 80, "https": 443}
 
 _carried: ContextVar[Attempt | None] = ContextVar("agentscope_carried", default=None)
@@ -36,7 +31,7 @@ def begin(
 
     ``resent`` is which attempt of its call it is, where the client says so.
     """
-    if method not in METHODS:
+    if method not in c.HTTP_METHODS:
         method = c.UNKNOWN_ERROR
     attributes: dict[str, AttributeValue] = {c.HTTP_REQUEST_METHOD: method, c.SERVER_ADDRESS: host}
     if port is not None:

@@ -38,7 +38,7 @@ class InstrumentsCollector(Collector):
 def family_of(metric: c.Metric, points: list[Point]) -> Family:
     """One metric's family, with its name and labels in Prometheus's spelling."""
     name = metric.prometheus_name
-    labels = [label.replace(".", "_") for label in metric.attributes]
+    labels = metric.prometheus_labels
     if metric.instrument == "histogram":
         histogram = HistogramMetricFamily(name, metric.doc, labels=labels)
         bounds = [*(str(float(bound)) for bound in metric.buckets), "+Inf"]

@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 SPANS_FOOTER = b"]}]}]}\n"
 METRICS_FOOTER = b"]}]}]}\n"
 
-_DELTA, _CUMULATIVE = 1, 2
+_CUMULATIVE = 2
 
 
 def span_fragment(span: Span, clock: Clock) -> bytes:

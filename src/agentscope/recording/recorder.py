@@ -25,7 +25,7 @@ from agentscope.recording.metering import meter
 from agentscope.recording.outbox import Outbox
 from agentscope.recording.process import process_of
 from agentscope.recording.sink import Sink, SinkUnavailable
-from agentscope.recording.span import AttributeValue, Role, Span
+from agentscope.recording.span import INTERNAL, AttributeValue, Role, Span
 
 _log = logging.getLogger("agentscope")
 
@@ -46,7 +46,6 @@ SLICE = 64
 """Spans encoded at least between two releases of the interpreter lock, about 0.2 ms. When more
 wait, it is half of them: a service that keeps the lock busy leaves us one slice every 5 ms."""
 
-_INTERNAL, _SERVER, _CLIENT = 1, 2, 3
 _TURN = Role.TURN  # looked up once: an enumeration's member costs more than a global
 
 Measurement = tuple[Callable[[c.Metric, Labels, float], None], c.Metric, Labels, float]
@@ -111,7 +110,7 @@ class Recorder:
         name: str,
         role: Role,
         attributes: dict[str, AttributeValue],
-        kind: int = _INTERNAL,
+        kind: int = INTERNAL,
         start_ns: int = 0,
     ) -> Span:
         """Start a span under the current one. It is not current itself until it is attached."""
@@ -172,7 +171,7 @@ class Recorder:
         attributes[c.RUNTIME_EVENT] = event.value
         ids = self._ids
         span = Span(
-            self, c.RUNTIME_SPAN_NAMES[event], _INTERNAL, Role.OTHER, ids.trace_id(), ids.span_id(),
+            self, c.RUNTIME_SPAN_NAMES[event], INTERNAL, Role.OTHER, ids.trace_id(), ids.span_id(),
             0, None, True, start_ns, attributes,
         )  # fmt: skip
         self.take(span, end_ns)

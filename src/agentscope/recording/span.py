@@ -13,13 +13,16 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry.trace import Span as ApiSpan
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from agentscope import conventions as c
 from agentscope.recording.clock import Clock
 
 if TYPE_CHECKING:
     from opentelemetry.util import types
+
+INTERNAL, SERVER, CLIENT = 1, 2, 3
+"""A span's kind as OTLP numbers it: from 1, OpenTelemetry's Python enumeration from 0."""
 
 MAX_ATTRIBUTES = 128
 MAX_EVENTS = 16
@@ -310,13 +313,3 @@ def _plain(value: str | float) -> str | float:
     if isinstance(value, float):
         return float.__float__(value)
     return value if isinstance(value, bool) else int.__int__(value)
-
-
-KIND_CODES = {
-    SpanKind.INTERNAL: 1,
-    SpanKind.SERVER: 2,
-    SpanKind.CLIENT: 3,
-    SpanKind.PRODUCER: 4,
-    SpanKind.CONSUMER: 5,
-}
-"""OTLP numbers the kinds from 1, OpenTelemetry's Python enumeration from 0."""
