@@ -21,6 +21,8 @@ import asyncpg
 import httpx
 import pytest
 
+from agentscope import conventions as names
+from agentscope.lab.mock_llm import RunningMockLlm
 from agentscope.lab.postgres import EmbeddedPostgres
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -228,31 +230,29 @@ def start_service(
     @contextlib.contextmanager
     def start(base_url: str = model_server[0], **variables: str) -> Iterator[Service]:
         log = tmp_path_factory.mktemp("service") / "log"
-        environment = {
-            **os.environ,
-            "SUPPORT_AGENT_DSN": dsn,
-            "OPENAI_BASE_URL": base_url,
-            "OPENAI_API_KEY": "test",
-            **variables,
-        }
-        command = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), "--port", "0"]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [*command, "support_agent.app:app"],
-                env=environment,
-                cwd=log.parent,
-                stdout=output,
-                stderr=output,
-            )
-        try:
-            yield Service(_await_url(process, log), environment["SUPPORT_AGENT_DSN"], log)
-        finally:
-            process.terminate()
-            code = process.wait(20)
-        assert code in {0, -15}, log.read_text()
+        variables = {"SUPPORT_AGENT_DSN": dsn, "OPENAI_BASE_URL": base_url, **variables}
+        with _uvicorn("support_agent.app:app", log, variables) as url:
+            yield Service(url, variables["SUPPORT_AGENT_DSN"], log)
         assert "Traceback" not in log.read_text(), log.read_text()
 
     return start
+
+
+@contextlib.contextmanager
+def _uvicorn(app: str, log: Path, variables: dict[str, str]) -> Iterator[str]:
+    """An example's service as its README starts it, at the URL given; SIGTERM ends it."""
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), "--port", "0", app]
+    environment = {**os.environ, "OPENAI_API_KEY": "test", **variables}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment, cwd=log.parent, stdout=output, stderr=output
+        )
+    try:
+        yield _await_url(process, log)
+    finally:
+        process.terminate()
+        code = process.wait(20)
+    assert code in {0, -15}, log.read_text()
 
 
 def _await_url(process: subprocess.Popen[bytes], log: Path) -> str:
@@ -280,3 +280,62 @@ def service(shared_service: Service, model: ScriptedModel) -> Service:
 @pytest.fixture
 def step() -> type[Step]:
     return Step
+
+
+@dataclass
+class RecordedExample:
+    """An example whose model is the mock LLM, and what agentscope recorded of it."""
+
+    app: str
+    run_dir: Path
+
+    @contextlib.contextmanager
+    def serving(self, mock: RunningMockLlm) -> Iterator[httpx.Client]:
+        """The service, for the time of the block."""
+        variables = {"AGENTSCOPE_RUN_DIR": str(self.run_dir), "OPENAI_BASE_URL": mock.base_url}
+        with (
+            _uvicorn(self.app, self.log, variables) as url,
+            httpx.Client(base_url=url, timeout=30) as client,
+        ):
+            yield client
+
+    @property
+    def log(self) -> Path:
+        return self.run_dir.with_name("service.log")
+
+    def spans(self) -> list[dict[str, Any]]:
+        """Every span that belongs to a request, in the order of their starts."""
+        spans: list[dict[str, Any]] = []
+        for file in self.run_dir.glob("traces-*.jsonl"):
+            for line in file.read_text().splitlines():
+                for resource in json.loads(line)["resourceSpans"]:
+                    spans += [span for scope in resource["scopeSpans"] for span in scope["spans"]]
+        for span in spans:
+            span["attributes"] = {
+                each["key"]: next(iter(each["value"].values())) for each in span["attributes"]
+            }
+        spans.sort(key=lambda span: int(span["startTimeUnixNano"]))
+        return [span for span in spans if names.RUNTIME_EVENT not in span["attributes"]]
+
+    def manifest(self) -> dict[str, Any]:
+        """What the process said of itself at its end."""
+        (file,) = self.run_dir.glob("manifest-*.json")
+        manifest: dict[str, Any] = json.loads(file.read_text())
+        return manifest
+
+
+@pytest.fixture
+def recorded_example(tmp_path: Path) -> Callable[[str], RecordedExample]:
+    """An example by the name of its folder, recording into a fresh run directory."""
+    return lambda name: RecordedExample(f"{name}.app:app", tmp_path / "run")
+
+
+@pytest.fixture
+def events_of() -> Callable[[str], list[tuple[str, Any]]]:
+    """The server-sent events of an answer: name and data."""
+
+    def parse(text: str) -> list[tuple[str, Any]]:
+        blocks = [block.split("\n") for block in text.strip().split("\n\n")]
+        return [(name.removeprefix("event: "), json.loads(data[6:])) for name, data in blocks]
+
+    return parse

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import re
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from agentscope import conventions as names
-from agentscope.lab.mock_llm import MockLlmSettings, RunningMockLlm, running
+from agentscope.lab.mock_llm import MockLlmSettings, running
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-START_TIMEOUT_S = 60.0
+Example = Any  # the folder's RecordedExample
+Events = Callable[[str], list[tuple[str, Any]]]
+
 ROUTE = "POST /api/threads/{thread_id}/messages"
 PATH = "/api/threads/alice/messages"
 QUESTION = {"message": "How do I get from Vienna to Prague, and what is 39 EUR in crowns?"}
@@ -41,59 +35,11 @@ TREE = [
 ]
 
 
-@contextlib.contextmanager
-def serving(mock: RunningMockLlm, run_dir: Path) -> Iterator[httpx.Client]:
-    """The service as its README starts it, recording; ended by SIGTERM with the block."""
-    log = run_dir.with_name("service.log")
-    environment = {
-        **os.environ,
-        "AGENTSCOPE_RUN_DIR": str(run_dir),
-        "OPENAI_BASE_URL": mock.base_url,
-        "OPENAI_API_KEY": "mock",
-    }
-    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), "--port", "0"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "langgraph_agent.app:app"],
-            env=environment, cwd=log.parent, stdout=output, stderr=output,
-        )  # fmt: skip
-    try:
-        with httpx.Client(base_url=_url(process, log), timeout=30) as client:
-            yield client
-    finally:
-        process.terminate()
-        code = process.wait(20)
-    assert code in {0, -15}, log.read_text()
-    assert "Traceback" not in log.read_text(), log.read_text()
-
-
-def _url(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        if found := re.search(r"running on (http://\S+)", log.read_text()):
-            return found.group(1)
-        time.sleep(0.02)
-    raise AssertionError(log.read_text())
-
-
 @pytest.fixture
-def run_dir(tmp_path: Path) -> Path:
-    return tmp_path / "run"
-
-
-def spans_of(run_dir: Path) -> list[dict[str, Any]]:
-    """Every span that belongs to a request, in the order of their starts."""
-    spans: list[dict[str, Any]] = []
-    for file in run_dir.glob("traces-*.jsonl"):
-        for line in file.read_text().splitlines():
-            for resource in json.loads(line)["resourceSpans"]:
-                spans += [span for scope in resource["scopeSpans"] for span in scope["spans"]]
-    for span in spans:
-        span["attributes"] = {
-            each["key"]: next(iter(each["value"].values())) for each in span["attributes"]
-        }
-    spans.sort(key=lambda span: int(span["startTimeUnixNano"]))
-    return [span for span in spans if names.RUNTIME_EVENT not in span["attributes"]]
+def example(recorded_example: Callable[[str], Example]) -> Iterator[Example]:
+    example = recorded_example("langgraph_agent")
+    yield example
+    assert "Traceback" not in example.log.read_text(), example.log.read_text()
 
 
 def tree_of(spans: list[dict[str, Any]], root: dict[str, Any]) -> list[str]:
@@ -127,22 +73,17 @@ def calls_of(spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [span for span in spans if span["attributes"].get(names.OPERATION_NAME) == "chat"]
 
 
-def events_of(text: str) -> list[tuple[str, Any]]:
-    blocks = [block.split("\n") for block in text.strip().split("\n\n")]
-    return [(name.removeprefix("event: "), json.loads(data[6:])) for name, data in blocks]
-
-
-def test_a_turn_is_recorded_node_by_node_and_tool_by_tool(run_dir: Path) -> None:
+def test_a_turn_is_recorded_node_by_node_and_tool_by_tool(example: Example) -> None:
     """Two turns in one thread: nodes are phases, tools lie under the turn, one span a model call."""
     settings = MockLlmSettings(port=0, knobs=f"profile=instant;{ONE_ROUND}")
-    with running(settings) as mock, serving(mock, run_dir) as client:
+    with running(settings) as mock, example.serving(mock) as client:
         answers = [client.post(PATH, json=QUESTION) for _ in range(2)]
         stats = httpx.get(f"{mock.base_url.removesuffix('/v1')}/stats").json()
         assert client.get("/nowhere").status_code == 404
 
     assert [answer.status_code for answer in answers] == [200, 200]
     assert all(answer.json()["response"] for answer in answers)
-    spans = spans_of(run_dir)
+    spans = example.spans()
     turns = turns_of(spans)
     assert [tree_of(spans, turn) for turn in turns] == [TREE, TREE]
     assert {turn["attributes"][names.CONVERSATION_ID] for turn in turns} == {"alice"}
@@ -155,10 +96,12 @@ def test_a_turn_is_recorded_node_by_node_and_tool_by_tool(run_dir: Path) -> None
         assert int(second["startTimeUnixNano"]) < int(first["endTimeUnixNano"]), "side by side"
 
 
-def test_a_streamed_turn_has_the_same_tree_and_its_first_moments(run_dir: Path) -> None:
+def test_a_streamed_turn_has_the_same_tree_and_its_first_moments(
+    example: Example, events_of: Events
+) -> None:
     """The caller sees the tools, then the words; the recording, each first chunk and first byte."""
     settings = MockLlmSettings(port=0, knobs=f"ttft=40;itl=10;{ONE_ROUND}")
-    with running(settings) as mock, serving(mock, run_dir) as client:
+    with running(settings) as mock, example.serving(mock) as client:
         answer = client.post(PATH, json=QUESTION, headers={"accept": "text/event-stream"})
         assert mock.app.counters.received == 2
 
@@ -167,7 +110,7 @@ def test_a_streamed_turn_has_the_same_tree_and_its_first_moments(run_dir: Path) 
     assert {data["name"] for _, data in events[:2]} == {"convert_money", "find_train"}
     assert {name for name, _ in events[2:]} == {"token"}
     assert (last, done["response"]) == ("done", "".join(data["text"] for _, data in events[2:]))
-    spans = spans_of(run_dir)
+    spans = example.spans()
     (turn,) = turns_of(spans)
     assert tree_of(spans, turn) == TREE
     for call in calls_of(spans):
@@ -178,11 +121,11 @@ def test_a_streamed_turn_has_the_same_tree_and_its_first_moments(run_dir: Path) 
     assert turn["attributes"][names.OUTCOME] == "ok"
 
 
-def test_a_caller_who_goes_away_leaves_nothing_open(run_dir: Path) -> None:
+def test_a_caller_who_goes_away_leaves_nothing_open(example: Example) -> None:
     """Everything under way is cancelled, and the thread can go on."""
     with (
         running(MockLlmSettings(port=0, knobs="ttft=20;itl=40;out=20;depth=0")) as mock,
-        serving(mock, run_dir) as client,
+        example.serving(mock) as client,
     ):
         with client.stream("POST", PATH, json={**QUESTION, "stream": True}) as answer:
             assert next(answer.iter_lines()) == "event: token"
@@ -193,7 +136,7 @@ def test_a_caller_who_goes_away_leaves_nothing_open(run_dir: Path) -> None:
         assert (counters.in_flight, counters.abandoned) == (0, 1)
         assert client.post(PATH, json=QUESTION).status_code == 200
 
-    spans = spans_of(run_dir)
+    spans = example.spans()
     broken, whole = turns_of(spans)
     assert tree_of(spans, broken) == tree_of(spans, whole) == TREE[:4]
     outcomes = [turn["attributes"][names.OUTCOME] for turn in (broken, whole)]
@@ -201,19 +144,19 @@ def test_a_caller_who_goes_away_leaves_nothing_open(run_dir: Path) -> None:
     ended = [call["attributes"][names.OUTCOME] for call in calls_of(spans)]
     assert ended[0] in {"cancelled", "abandoned"}
     assert ended[1] == "ok"
-    (manifest,) = (json.loads(file.read_text()) for file in run_dir.glob("manifest-*.json"))
+    manifest = example.manifest()
     assert manifest["open_turns"] == 0
     assert manifest["internal_errors"] == {}
 
 
-def test_a_model_that_refuses_fails_the_turn(run_dir: Path) -> None:
+def test_a_model_that_refuses_fails_the_turn(example: Example) -> None:
     """The caller is told 502; node, call and attempt each say that they failed."""
     settings = MockLlmSettings(port=0, knobs="fault=400:1")
-    with running(settings) as mock, serving(mock, run_dir) as client:
+    with running(settings) as mock, example.serving(mock) as client:
         assert client.post(PATH, json=QUESTION).status_code == 502
 
     turn, node, call, attempt = (
-        span for span in spans_of(run_dir) if not span["name"].startswith("wait ")
+        span for span in example.spans() if not span["name"].startswith("wait ")
     )
     assert turn["attributes"][names.OUTCOME] == "error"
     # langchain-openai says what openai said with a class of its own.
