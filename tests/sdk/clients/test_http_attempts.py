@@ -26,44 +26,6 @@ def named(recorded: Recorded, name: str) -> list[RecordedSpan]:
     return [span for span in recorded.spans if span.name == name]
 
 
-def test_attempts_and_sleeps_add_up(provider: Any, recorded: Recorded, ask: Any) -> None:
-    """429, 429, 200: what is not an attempt is a sleep, within what the client itself takes."""
-    with agentscope.turn("turn"), provider.client("429@200,429@200,200") as client:
-        client.chat.completions.create(**ask)
-    call = recorded.span("chat gpt-test")
-    attempts, sleeps = named(recorded, "POST"), named(recorded, "wait rate_limit")
-    assert [a.attributes["http.request.resend_count"] for a in attempts] == [0, 1, 2]
-    assert [0.2 <= sleep.duration_s < 0.26 for sleep in sleeps] == [True, True]
-    parts_s = sum(span.duration_s for span in [*attempts, *sleeps])
-    between_s = attempts[-1].start_s - attempts[0].start_s + attempts[-1].duration_s
-    assert parts_s == pytest.approx(between_s, abs=1e-6)
-    assert 0 <= call.duration_s - parts_s < 0.1
-
-
-@both
-def test_a_pool_of_one(provider: Any, recorded: Recorded, library: Any) -> None:
-    """Three calls at once over one connection: the second waits once, the third twice."""
-
-    async def call(client: Any, url: str) -> None:
-        with agentscope.llm_call(model="m"):
-            await client.post(url)
-
-    async def main() -> None:
-        limits = library.Limits(max_connections=1)
-        async with library.AsyncClient(limits=limits) as client:
-            with agentscope.turn("turn"):
-                await asyncio.gather(*(call(client, provider.url("hold")) for _ in range(3)))
-
-    asyncio.run(main())
-    waits = sorted(span.duration_s for span in named(recorded, "wait http.pool"))
-    # The first may meet a busy machine for a millisecond, and then says so.
-    assert [0.0, 0.0, 0.0, *waits][-3:] == pytest.approx([0, 0.3, 0.6], abs=0.1)
-    attempts = {span.span_id for span in named(recorded, "POST")}
-    for span in named(recorded, "wait http.pool"):
-        assert span.parent_id in attempts
-        assert span.attributes["agentscope.wait.resource"] == f"127.0.0.1:{provider.port}"
-
-
 @both
 @pytest.mark.parametrize("end", ["timeout", "cancel"])
 def test_giving_up_while_waiting_for_the_pool(
