@@ -37,6 +37,7 @@ class Demo:
         """Add the verb's arguments."""
         add = parser.add_argument
         add("--scenario", metavar="NAME", help="what to run (default: rate-limit)")
+        add("--healthy", action="store_true", help="a bottleneck's service without its bottleneck")
         add("--list", action="store_true", help="list the scenarios and leave")
         add("--users", type=int, default=20, metavar="N", help="simulated users (%(default)s)")
         add("--duration", type=float, default=45, metavar="S", help="seconds (%(default)s)")
@@ -56,7 +57,8 @@ class Demo:
         if args.list:
             _list_scenarios(console)
             return 0
-        scenario, plan = _scenario(args.scenario), _plan(args)
+        scenario = _scenario(args.scenario, args.healthy)
+        plan = _plan(args, scenario)
         _need_open_files(plan.users)
         agent_dir = _agent_dir()
         try:
@@ -143,23 +145,38 @@ def _say_what_next(scenario: Scenario, run_dir: Path, console: Console) -> None:
 
 
 def _list_scenarios(console: Console) -> None:
-    from agentscope.lab.scenarios import SCENARIOS
+    from agentscope.lab.scenarios import BOTTLENECKS, SCENARIOS
 
-    width = max(map(len, SCENARIOS))
-    for scenario in SCENARIOS.values():
-        console.print(f"{scenario.name:{width}}  {scenario.summary}", highlight=False)
+    width = max(map(len, [*SCENARIOS, *BOTTLENECKS]))
+    for title, scenarios in (
+        ("The example agent:", SCENARIOS),
+        ("Small services with one bottleneck each (--healthy: without it):", BOTTLENECKS),
+    ):
+        console.print(title, highlight=False)
+        for scenario in scenarios.values():
+            console.print(
+                f"  {scenario.name:{width}}  {scenario.summary}", highlight=False, soft_wrap=True
+            )
 
 
-def _scenario(name: str | None) -> Scenario:
-    from agentscope.lab.scenarios import DEFAULT_SCENARIO, SCENARIOS
+def _scenario(name: str | None, healthy: bool) -> Scenario:
+    from agentscope.lab.scenarios import BOTTLENECKS, DEFAULT_SCENARIO, SCENARIOS
 
-    scenario = SCENARIOS.get(name or DEFAULT_SCENARIO)
+    known = {**SCENARIOS, **BOTTLENECKS}
+    scenario = known.get(name or DEFAULT_SCENARIO)
     if scenario is None:
-        raise CommandError(f"there is no scenario {name!r}; choose from {', '.join(SCENARIOS)}")
-    return scenario
+        raise CommandError(f"there is no scenario {name!r}; choose from {', '.join(known)}")
+    if not healthy:
+        return scenario
+    if scenario.name not in BOTTLENECKS:
+        raise CommandError(
+            f"{scenario.name} has no healthy twin; type --scenario healthy, "
+            f"or --healthy with one of {', '.join(BOTTLENECKS)}"
+        )
+    return scenario.healthy()
 
 
-def _plan(args: argparse.Namespace) -> LoadPlan:
+def _plan(args: argparse.Namespace, scenario: Scenario) -> LoadPlan:
     from agentscope.lab.load.runner import LoadPlan
     from agentscope.lab.load.settings import parse_think
 
@@ -170,7 +187,6 @@ def _plan(args: argparse.Namespace) -> LoadPlan:
     ):
         if not 0 < value < float("inf"):
             raise CommandError(f"{option} is {value:g}: it must be more than 0")
-    scenario = _scenario(args.scenario)
     try:
         think_s = parse_think(args.think) if args.think else scenario.think_s
     except ValueError as error:
@@ -220,7 +236,7 @@ def _need_open_files(users: int) -> None:
 
 
 def _agent_dir() -> Path:
-    """Where the package of the example agent is: in a clone, or in the installed wheel."""
+    """Where the packages of the examples are: in a clone, or in the installed wheel."""
     from agentscope import lab
 
     clone, wheel = Path(__file__).resolve().parents[3], Path(lab.__file__).parent

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 from agentscope.lab.load.runner import LoadPlan, LoadResult, LoadTally
 from agentscope.lab.postgres import PostgresStartError, database
 from agentscope.lab.scenarios.catalogue import Scenario
+from agentscope.lab.scenarios.cpu_quota import cpu_quota
 from agentscope.lab.scenarios.interrupts import Interrupts
 from agentscope.lab.scenarios.processes import Component, ComponentError
 
-SERVICE_NAME = "support-agent"
 API_KEY = "sk-mock"
 MODEL = "gpt-4o-mini"
 
@@ -28,7 +28,9 @@ _START_TIMEOUT_S = 60.0
 _AGENT_GRACE_S = 10.0
 _POLL_S = 0.2
 # What would change a part's behaviour behind the scenario's back.
-_FOREIGN = ("AGENTSCOPE_", "LOCUST_", "OPENAI_", "OTEL_", "SUPPORT_AGENT_", "UVICORN_")
+_FOREIGN = (
+    "AGENTSCOPE_", "BOTTLENECK_", "LOCUST_", "OPENAI_", "OTEL_", "SUPPORT_AGENT_", "UVICORN_",
+)  # fmt: skip
 
 
 class Progress(Protocol):
@@ -46,8 +48,8 @@ class Rig:
     """Runs one scenario into a run directory.
 
     ``plan.host`` is filled in when the agent's port is known. ``model_command`` starts the mock
-    LLM, to which the scenario's options are added; ``agent_dir`` holds the package
-    ``support_agent``. Logs go to ``logs/`` in the run directory.
+    LLM, to which the scenario's options are added; ``agent_dir`` is the folder of the examples.
+    Logs go to ``logs/`` in the run directory.
     """
 
     scenario: Scenario
@@ -98,7 +100,7 @@ class Rig:
         return model.wait_ready(r"mock LLM ready on (\S+)", _START_TIMEOUT_S)[1]
 
     def _start_agent(self, stack: ExitStack, dsn: str, model_url: str) -> tuple[Component, str]:
-        command = [sys.executable, "-m", "uvicorn", "support_agent.app:app"]
+        command = [sys.executable, "-m", "uvicorn", self.scenario.app]
         command += ["--app-dir", str(self.agent_dir), "--host", "127.0.0.1", "--port", "0"]
         # Longer than any think time: a connection the server closes just as a user sends is a
         # failure of the rig, not of the agent.
@@ -106,7 +108,8 @@ class Rig:
         command += ["--timeout-graceful-shutdown", "5"]
         variables = {
             "AGENTSCOPE_RUN_DIR": str(self.plan.run_dir.absolute()),
-            "AGENTSCOPE_SERVICE_NAME": SERVICE_NAME,
+            "AGENTSCOPE_SERVICE_NAME": self.scenario.service_name,
+            "DATABASE_URL": dsn,
             "OPENAI_API_KEY": API_KEY,
             "OPENAI_BASE_URL": model_url,
             "SUPPORT_AGENT_DSN": dsn,
@@ -116,6 +119,8 @@ class Rig:
         agent = self._component("the example agent", "agent", command, variables)
         # It flushes what it has recorded before it ends.
         self._start(stack, agent, grace_s=_AGENT_GRACE_S)
+        if self.scenario.cpu_quota is not None and agent.pid is not None:
+            stack.enter_context(cpu_quota(agent.pid, self.scenario.cpu_quota))
         port = agent.wait_ready(r"running on http://127\.0\.0\.1:(\d+)", _START_TIMEOUT_S)[1]
         return agent, f"http://127.0.0.1:{port}"
 
