@@ -43,9 +43,14 @@ def judge_contention(cause: str, facts: Facts) -> Judged:
             f"{label}: {_took_of_which(cause, facts)}; binds from {percent(BIND_SHARE)}, or "
             f"{percent(BIND_P95_SHARE)} of the slowest"
         )
+        if cause == "llm.retry" and facts.billing:
+            statement += f"; {signs[0].says}"
     elif near is not None:
         kind = "watch"
         statement = f"{label}: {took(cause, facts)} so far, but {ceiling_says(near)}"
+    elif cause == "llm.retry" and facts.billing:
+        kind = "watch"  # calls that fail at once take no time, and yet nothing works without them
+        statement = f"{label}: {took(cause, facts)}; {signs[0].says}"
     else:
         kind = "ruled_out"
         says = [sign.says for sign in own_signs(cause, facts)[:2]]

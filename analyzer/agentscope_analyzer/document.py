@@ -138,8 +138,31 @@ class Ceiling(msgspec.Struct, kw_only=True, frozen=True):
     basis: str
 
 
+class Unpriced(msgspec.Struct, kw_only=True, frozen=True):
+    """A model whose calls are not in ``cost_usd``, and why."""
+
+    provider: str
+    model: str
+    calls: int
+    reason: str
+
+
+class Prices(msgspec.Struct, kw_only=True, frozen=True):
+    """What ``cost_usd`` rests on: list prices of ``source``, checked up to ``date`` at least."""
+
+    source: str
+    date: str | None
+    unpriced: list[Unpriced]
+
+
 class LlmFigures(msgspec.Struct, kw_only=True, frozen=True):
-    """What was asked of models: logical calls, HTTP attempts behind them, tokens, back-off."""
+    """What was asked of models: logical calls, HTTP attempts behind them, tokens, back-off.
+
+    ``attempts`` and ``retries_hidden`` are of the calls of which they are known. ``tokens`` has
+    ``input`` (cached ones included), ``output`` (reasoning included), ``cache_read``,
+    ``cache_write``, ``reasoning``, and ``calls_without_usage``: answered calls that do not say.
+    ``cost_usd`` is of the models that have a price; ``prices`` names the others.
+    """
 
     calls: int | None
     calls_per_turn: float | None
@@ -150,6 +173,7 @@ class LlmFigures(msgspec.Struct, kw_only=True, frozen=True):
     tokens: dict[str, int | None]
     by_model: Rows
     cost_usd: float | None
+    prices: Prices
 
 
 class MemoryFigures(msgspec.Struct, kw_only=True, frozen=True):

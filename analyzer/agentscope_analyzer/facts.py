@@ -10,17 +10,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
+from agentscope import conventions as c
 from agentscope.conventions import CAUSES
 from agentscope_analyzer.attribution import AttributionSummary
 from agentscope_analyzer.ceilings import Ceilings, ceilings_of
 from agentscope_analyzer.ceilings.demand import LiveSessions
 from agentscope_analyzer.ceilings.quotas import Quota
+from agentscope_analyzer.costs import Costs, costs_of
 from agentscope_analyzer.document import Rows
+from agentscope_analyzer.hidden import Hidden, hidden_in
 from agentscope_analyzer.sql import Asker, Queryable
 
 Row = dict[str, Any]
 
 NS = 1e9
+CAPPED = (
+    (c.HTTP_POOL_IN_USE, c.HTTP_POOL_LIMIT),
+    (c.THREADPOOL_BORROWED, c.THREADPOOL_LIMIT),
+)
+"""Gauges of what is in use, each with the gauge of its limit."""
 MAX_CLOCK_DOUBT_S = 0.5
 """Clocks of two hosts that differ by less do not move a stage by anything that matters."""
 MAX_USERS = 1e12
@@ -61,6 +69,11 @@ class Facts:
     without_contention: Row
     llm: Row
     by_model: Rows
+    costs: Costs
+    hidden: Hidden
+    billing: Rows
+    caps: dict[str, Rows]
+    """Rows of ``runtime/caps`` by the gauge of what is in use."""
     waits: Rows
     pools: Rows
     queries: Rows
@@ -169,7 +182,14 @@ def gather(
     read, whether so much was refused that the rest may mislead.
     """
     reader = Reader(engine)
-    reader.prepare("llm/_model_spans", "llm/_inferences", "llm/_attempts", "turns/_sessions")
+    reader.prepare(
+        "llm/_model_spans",
+        "llm/_inferences",
+        "llm/_attempts",
+        "llm/_tries",
+        "llm/_unseen",
+        "turns/_sessions",
+    )
     turns = reader.read("turns/summary")[0]
     spans = reader.read("run/spans")[0]
     whole = _whole(turns)
@@ -202,6 +222,15 @@ def gather(
         without_contention=reader.read("turns/without_contention", inherent=inherent)[0],
         llm=llm,
         by_model=by_model,
+        costs=costs_of(reader.ask("llm/usage")),
+        hidden=hidden_in(reader, llm, float(turns["wall_s"] or 0.0)),
+        billing=reader.read("llm/refused_for_billing"),
+        caps={
+            used.name: reader.ask(
+                "runtime/caps", used=used.name, size=size.name, label=used.attributes[0]
+            )
+            for used, size in CAPPED
+        },
         waits=reader.read("waits/by_kind"),
         pools=pools,
         queries=reader.read("database/queries"),

@@ -11,6 +11,7 @@ from agentscope_analyzer.wording import amount, interval, label, number, percent
 
 BIND_SHARE = 0.10
 BIND_P95_SHARE = 0.20
+LONG_WINDOWS = frozenset({"hour", "day", "month"})
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,20 @@ def share_evidence(cause: str, facts: Facts, limit: float) -> list[Evidence]:
 
 def sessions_of(ceiling: Ceiling) -> str:
     """``62 live sessions [55, 70]``."""
+    if ceiling.sessions is not None and ceiling.sessions < 1:
+        return "less than 1 live session"
     within = interval(ceiling.low, ceiling.high)
     sessions = amount(int(ceiling.sessions or 0), "live session")
     return f"{sessions}{' ' + within if within else ''}"
 
 
+def is_long(ceiling: Ceiling) -> bool:
+    """The limit is counted over more than a minute, so short peaks do not reach it."""
+    return ceiling.dimension in LONG_WINDOWS
+
+
 def ceiling_says(ceiling: Ceiling) -> str:
     """``60 requests/min are used up at 25 live sessions [24, 28]``."""
-    return f"{number(ceiling.limit)} {ceiling.unit} are used up at {sessions_of(ceiling)}"
+    throughout = f" all {ceiling.dimension} long" if is_long(ceiling) else ""
+    limit = f"{number(ceiling.limit)} {ceiling.unit}"
+    return f"{limit} are used up at {sessions_of(ceiling)}{throughout}"

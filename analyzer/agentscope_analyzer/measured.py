@@ -23,6 +23,8 @@ DB_POOL = "db.client.connection."
 
 def was_measured(cause: str, facts: Facts) -> str | None:
     """None if the run could have shown the cause, else what would have to be recorded for it."""
+    if cause == "llm.retry" and facts.billing:
+        return None
     # Some calls that failed for good show a little of these two: that rules out nothing.
     enough = WATCH_SHARE if cause in ("llm.rate_limit", "llm.retry") else 0.0
     if facts.seconds(cause) > 0 and facts.share(cause) >= enough:
@@ -102,7 +104,7 @@ _UNMEASURED: dict[str, Callable[[Facts], str | None]] = {
     "runtime.throttled": _needs(_has_metric(CGROUP_CPU), "no agentscope.cgroup.cpu metric"),
     "tool.execution": _needs(lambda f: f.spans["tools"], "no tool execution was recorded"),
     "http.upstream": _needs(
-        lambda f: f.spans["http"] > (f.llm["attempts"] or 0),
+        lambda f: f.spans["http"] > (f.llm["attempts_seen"] or 0),
         "no HTTP call but the models' was recorded",
     ),
     "context.load": _needs(lambda f: f.spans["context_loads"], "no context loading was marked"),

@@ -5,28 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from agentscope.conventions import CAUSE_GROUPS, CAUSES, Wait
+from msgspec.structs import replace
+
+from agentscope.conventions import CAUSE_GROUPS, CAUSES
 from agentscope_analyzer.attribution import AttributionSummary, attribute
 from agentscope_analyzer.ceilings.quotas import Quota
+from agentscope_analyzer.costs import price_date, price_source
 from agentscope_analyzer.document import (
     Attribution,
     CauseShare,
     GroupShare,
     LlmFigures,
     MemoryFigures,
+    Prices,
     Report,
     RunFacts,
     TurnFigures,
+    Unpriced,
 )
 from agentscope_analyzer.facts import NS, Facts, Targets, gather
+from agentscope_analyzer.hidden import Hidden
 from agentscope_analyzer.ingest import open_run
 from agentscope_analyzer.sql import Queryable
 from agentscope_analyzer.validity import checks_of, is_complete
 from agentscope_analyzer.verdict import judge
 
 __all__ = ["Report", "Targets", "analyze_run", "report_of"]
+
+FIRST_TOKEN: Final = "llm.first_token"
+"""Where the time of hidden retries is counted: they come before the answer's first chunk."""
 
 
 def analyze_run(
@@ -156,7 +165,29 @@ def _attribution(facts: Facts) -> Attribution:
         for name in CAUSES
         if name in facts.causes
     }
+    if facts.hidden.cause is not None and FIRST_TOKEN in causes:
+        causes |= _within(causes, facts.hidden, facts.hidden.cause)
+        causes = {name: causes[name] for name in CAUSES if name in causes}
     return Attribution(seconds=facts.wall_s, groups=groups, causes=causes)
+
+
+def _within(causes: Mapping[str, CauseShare], hidden: Hidden, cause: str) -> dict[str, CauseShare]:
+    """Bounds for retries that hide in the model's time: no second is moved for an estimate."""
+    model = causes[FIRST_TOKEN]
+    found = causes.get(
+        cause, CauseShare(seconds=0.0, share=0.0, low=None, high=None, p95_share=0.0)
+    )
+    most_s = min(hidden.high_s, model.seconds)
+    low_s = model.seconds if model.low is None else model.low
+    high_s = model.seconds if model.high is None else model.high
+    return {
+        FIRST_TOKEN: replace(model, low=max(0.0, low_s - most_s), high=high_s),
+        cause: replace(
+            found,
+            low=found.seconds if found.low is None else found.low,
+            high=(found.seconds if found.high is None else found.high) + most_s,
+        ),
+    }
 
 
 def _llm(facts: Facts) -> LlmFigures:
@@ -165,19 +196,42 @@ def _llm(facts: Facts) -> LlmFigures:
     if not calls and facts.seconds("llm.first_token"):
         calls = None  # phases say that models were asked, but no call of one was recorded
     # Without attempt spans retries may hide inside calls: unknown, not 0.
-    seen = attempts > 0 or calls == 0
+    counted = attempts > 0 or calls == 0
+    seen = row["attempts_seen"] > 0 or calls == 0
     return LlmFigures(
         calls=calls,
         calls_per_turn=calls / n if n and calls is not None else None,
-        attempts=attempts if seen else None,
-        retries_hidden=attempts - row["calls_with_attempts"] if seen else None,
+        attempts=attempts if counted else None,
+        retries_hidden=attempts - row["calls_counted"] if counted else None,
         rate_limited=row["rate_limited"] if seen else None,
-        backoff_s=sum(
-            (wait["wall_s"] for wait in facts.waits_of(Wait.RATE_LIMIT, Wait.RETRY_BACKOFF)), 0.0
-        )
-        if seen
-        else None,
-        tokens={"input": row["input_tokens"], "output": row["output_tokens"]},
-        by_model=facts.by_model,
-        cost_usd=None,
+        backoff_s=row["backoff_s"] if seen else None,
+        tokens={
+            **{
+                name: row[f"{name}_tokens"]
+                for name in ("input", "output", "cache_read", "cache_write", "reasoning")
+            },
+            "calls_without_usage": None if calls is None else row["calls_without_usage"],
+        },
+        by_model=[
+            {**model, "cost_usd": facts.costs.of(model["provider"], model["model"])}
+            for model in facts.by_model
+        ],
+        cost_usd=facts.costs.total_usd,
+        prices=_prices(facts),
     )
+
+
+def _prices(facts: Facts) -> Prices:
+    unpriced = [
+        Unpriced(
+            provider=row["provider"],
+            model=row["model"],
+            calls=row["calls"],
+            reason=facts.costs.unpriced.get(
+                (row["provider"], row["model"]), "no call says how many tokens it used"
+            ),
+        )
+        for row in facts.by_model
+        if facts.costs.of(row["provider"], row["model"]) is None
+    ]
+    return Prices(source=price_source(), date=price_date(), unpriced=unpriced)

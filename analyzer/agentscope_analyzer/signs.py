@@ -13,7 +13,7 @@ from pathlib import PurePath
 from agentscope import conventions as c
 from agentscope_analyzer.document import Evidence, Value
 from agentscope_analyzer.facts import Facts, Row
-from agentscope_analyzer.measured import CGROUP_CPU, HTTP_POOL, MAX_CPU_SHARE, THREADPOOL, cpu_share
+from agentscope_analyzer.measured import CGROUP_CPU, MAX_CPU_SHARE, cpu_share
 from agentscope_analyzer.wording import amount, number, percent, seconds
 
 MIN_BLOCKED_SHARE = 0.02
@@ -24,6 +24,8 @@ MIN_INFLATION = 1.2
 MIN_AWAITS = 5
 MIN_LOAD_RATIO = 1.5
 """Load must differ by this much before growth with it can be seen, and growth must reach it."""
+MAX_NAMED = 3
+"""Of pools, codes and the like so many are named, the first ones; the JSON report has the rest."""
 MIN_HELD_RATIO = 5.0
 """A connection held this many times longer than a query takes is held across something else."""
 
@@ -109,8 +111,11 @@ def _growth(cause: str, facts: Facts) -> Sign | None:
 
 
 def _rate_limit(facts: Facts) -> Iterator[Sign]:
-    attempts, refused = facts.llm["attempts"], facts.llm["rate_limited"]
+    attempts, refused = facts.llm["attempts_seen"], facts.llm["rate_limited"]
     if attempts:
+        none = f"none of {amount(attempts, 'attempt')} was answered 429 or 529"
+        if facts.llm["billed"]:
+            none += " but for billing"
         yield _sign(
             "attempts answered 429 or 529",
             refused,
@@ -120,7 +125,7 @@ def _rate_limit(facts: Facts) -> Iterator[Sign]:
             agrees=refused > 0,
             says=f"{number(refused)} of {amount(attempts, 'attempt')} refused with 429 or 529"
             if refused
-            else f"none of {amount(attempts, 'attempt')} was answered 429 or 529",
+            else none,
         )
     for quota in facts.quotas:
         if quota.refused_at_zero:
@@ -137,8 +142,10 @@ def _rate_limit(facts: Facts) -> Iterator[Sign]:
 
 
 def _retry(facts: Facts) -> Iterator[Sign]:
-    attempts, failed = facts.llm["attempts"], facts.llm["failed_otherwise"]
+    yield from _billing(facts)
+    attempts, failed = facts.llm["attempts_seen"], facts.llm["failed_otherwise"]
     if attempts:
+        how = "5xx, time-outs, breaks, billing" if facts.llm["billed"] else "5xx, time-outs, breaks"
         yield _sign(
             "attempts that failed otherwise",
             failed,
@@ -146,11 +153,27 @@ def _retry(facts: Facts) -> Iterator[Sign]:
             "llm/summary",
             limit=attempts,
             agrees=failed > 0,
-            says=f"{number(failed)} of {amount(attempts, 'attempt')} failed (5xx, time-outs, breaks)"
+            says=f"{number(failed)} of {amount(attempts, 'attempt')} failed ({how})"
             if failed
             else f"none of {amount(attempts, 'attempt')} failed otherwise",
         )
     yield from _slept(facts, "slept before retries after other failures", c.Wait.RETRY_BACKOFF)
+
+
+def _billing(facts: Facts) -> Iterator[Sign]:
+    for row in facts.billing[:MAX_NAMED]:
+        tried = f", {amount(row['attempts'], 'attempt')}" if row["attempts"] else ""
+        provider = f" by {row['provider']}" if row["provider"] else ""
+        yield _sign(
+            f"calls refused for billing: {row['billing_code']}",
+            row["calls"],
+            "calls",
+            "llm/refused_for_billing",
+            limit=facts.llm["calls"],
+            agrees=True,
+            says=f"billing, not rate: {row['billing_code']} ({amount(row['calls'], 'call')}{tried} "
+            f"refused{provider}; neither waiting nor fewer sessions help)",
+        )
 
 
 def _slept(facts: Facts, name: str, kind: c.Wait) -> Iterator[Sign]:
@@ -230,24 +253,29 @@ def _query_mean(facts: Facts) -> float | None:
 
 
 def _connection(facts: Facts) -> Iterator[Sign]:
-    yield from _cap(facts, f"{HTTP_POOL}in_use", f"{HTTP_POOL}limit", "connections")
+    yield from _cap(facts, c.HTTP_POOL_IN_USE, "connections", "to ")
     yield from _waits(facts, "a free connection", c.Wait.HTTP_POOL, link="to ")
     yield from _waits(facts, "a new connection", c.Wait.HTTP_CONNECT, link="to ")
 
 
-def _cap(facts: Facts, used: str, limit: str, unit: str) -> Iterator[Sign]:
-    most, size = facts.metric(used), facts.metric(limit)
-    if most and size and most["most"] is not None and size["most"]:
+def _cap(facts: Facts, used: c.Metric, unit: str, link: str) -> Iterator[Sign]:
+    """Each pool against its own limit, in the process where it was fullest."""
+    fullest: dict[str, Row] = {}
+    for row in facts.caps[used.name]:
+        fullest.setdefault(row["resource"], row)
+    for name, row in list(fullest.items())[:MAX_NAMED]:
+        most, size = row["most"], row["size"]
+        where = f" {link}{name!r}" if name else ""
         yield _sign(
-            f"most {unit} in use",
-            most["most"],
+            f"most {unit}{where} in use",
+            most,
             unit,
-            "run/metrics",
-            limit=size["most"],
-            agrees=most["most"] >= size["most"],
-            says=f"all {number(size['most'])} {unit} in use"
-            if most["most"] >= size["most"]
-            else f"at most {number(most['most'])} of {number(size['most'])} {unit} in use",
+            "runtime/caps",
+            limit=size,
+            agrees=most >= size,
+            says=f"all {number(size)} {unit}{where} in use"
+            if most >= size
+            else f"at most {number(most)} of {number(size)} {unit}{where} in use",
         )
 
 
@@ -353,7 +381,7 @@ def _throttled(facts: Facts) -> Iterator[Sign]:
 
 
 def _threads(facts: Facts) -> Iterator[Sign]:
-    yield from _cap(facts, f"{THREADPOOL}borrowed", f"{THREADPOOL}limit", "worker threads")
+    yield from _cap(facts, c.THREADPOOL_BORROWED, "worker threads", "of ")
     yield from _waits(facts, "a worker thread", c.Wait.THREADPOOL)
 
 

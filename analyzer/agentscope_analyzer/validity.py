@@ -9,6 +9,7 @@ from agentscope.conventions import CAUSES, UNATTRIBUTED
 from agentscope_analyzer.attribution import UNMARKED
 from agentscope_analyzer.document import Check, Status, Value
 from agentscope_analyzer.facts import Facts, clock_ahead, steady_of
+from agentscope_analyzer.hidden import RECORD_THEM
 from agentscope_analyzer.measured import was_measured
 from agentscope_analyzer.wording import amount, number, percent, seconds
 
@@ -330,6 +331,9 @@ def _hidden_attempts(facts: Facts) -> Iterator[Check]:
             f"{number(calls - seen)} of {amount(calls, 'model call')} show no HTTP attempt: retries and "
             "back-off inside them look like inference"
         )
+        if facts.hidden.growth is not None and facts.hidden.cause is None:
+            detail += f"; {facts.hidden.growth}"
+        detail += f"; {RECORD_THEM}"
         yield _check("attempts", "warn", detail, calls - seen)
 
 

@@ -32,7 +32,14 @@ from agentscope_analyzer.contention import judge_contention
 from agentscope_analyzer.document import Ceiling, Check, Confidence, Finding, Kind, Verdict
 from agentscope_analyzer.facts import Facts, Targets
 from agentscope_analyzer.inherent import Inherent, missed_target
-from agentscope_analyzer.judged import Judged, sessions_of
+from agentscope_analyzer.judged import (
+    Judged,
+    ceiling_says,
+    finding_of,
+    is_long,
+    label_of,
+    sessions_of,
+)
 from agentscope_analyzer.measured import WATCH_SHARE, was_measured
 from agentscope_analyzer.validity import (
     FAILED_SHARE,
@@ -58,8 +65,22 @@ def judge(facts: Facts, checks: Iterable[Check], targets: Targets) -> tuple[Verd
         for cause in CAUSES
         if cause != UNATTRIBUTED and facts.wall_s and was_measured(cause, facts) is None
     ]
+    hidden = _hidden(found, facts)
+    found += [hidden] if hidden is not None else []
     found.sort(key=lambda one: (_ORDER[one.finding.kind], -one.share))
     return _verdict(found, facts, checks, targets), [one.finding for one in found]
+
+
+def _hidden(found: list[Judged], facts: Facts) -> Judged | None:
+    """Retries that were estimated are watched, never a verdict: see ``hidden``."""
+    hidden = facts.hidden
+    if hidden.cause is None or any(one.finding.cause == hidden.cause for one in found):
+        return None
+    if not facts.wall_s or hidden.high_s < WATCH_SHARE * facts.wall_s:
+        return None
+    statement = f"{label_of(hidden.cause, facts)}: {hidden.statement(facts.wall_s)}"
+    finding = finding_of("watch", hidden.cause, statement, list(hidden.evidence), facts)
+    return Judged(finding, facts.share(hidden.cause), 0)
 
 
 def _verdict(found: list[Judged], facts: Facts, checks: list[Check], targets: Targets) -> Verdict:
@@ -121,6 +142,8 @@ def _unbound(
     unconfirmed = [one.finding.cause for one in found if one.large]
     if unconfirmed:
         statement += f"; not confirmed by a second figure: {', '.join(unconfirmed)}"
+    if facts.billing:
+        statement += f"; billing, not rate: {facts.billing[0]['billing_code']}"
     if FAILED_SHARE <= failed < MOST_FAILED_SHARE:
         statement += f"; but {percent(failed)} of turns failed"
     sight = next((c for c in facts.ceilings.found if c.sessions is not None), None)
@@ -143,6 +166,8 @@ def _unbound(
 def _sight(ceiling: Ceiling, seen: int) -> str:
     """How far away the first limit is, in sessions."""
     at = sessions_of(ceiling)
+    if is_long(ceiling):
+        return f"first limit in sight: {ceiling_says(ceiling)}"
     if (ceiling.sessions or 0) >= seen:
         return f"first limit in sight: {ceiling.resource} at {at} (seen: {seen})"
     return f"{ceiling.resource} should be used up at {at}, yet {seen} were seen without it binding"

@@ -94,6 +94,41 @@ def figure(value: float | str | None, unit: str) -> str:
     return f"{number(value)} {unit}".rstrip()
 
 
+_WINDOWS: Final = {
+    1.0: "second", 60.0: "minute", 3600.0: "hour", 86_400.0: "day", 30 * 86_400.0: "month",
+}  # fmt: skip
+
+
+def window_name(window_s: float) -> str:
+    """``minute``, ``day``, ``10 s``: the window that a quota is counted in."""
+    return _WINDOWS.get(window_s, seconds(window_s))
+
+
+def per_window(window_s: float) -> str:
+    """``/min``, ``/day``, ``/10 s``: behind the unit of a quota."""
+    return "/" + {60.0: "min", 1.0: "s"}.get(window_s, window_name(window_s))
+
+
+def span(length_s: float) -> str:
+    """``45 s``, ``12 min``, ``3.2 h``, ``2.5 days``: how long something lasts."""
+    if length_s < 120:
+        return seconds(length_s)
+    if length_s < 7200:
+        return f"{_three(length_s / 60)} min"
+    if length_s < 2 * 86_400:
+        return f"{_three(length_s / 3600)} h"
+    return f"{_three(length_s / 86_400)} days"
+
+
+def dollars(value: float | None) -> str:
+    """``$12.30``, ``$0.0042``: cents, or three digits where there are none; a dash for unknown."""
+    if value is None:
+        return "–"
+    if value and abs(value) < 0.995:
+        return f"${_three(value)}"
+    return f"${value:,.2f}".replace(",", " ")
+
+
 def interval(low: float | None, high: float | None) -> str:
     """``[61, 90]``, or nothing where there is no interval."""
     return "" if low is None or high is None else f"[{_three(low)}, {_three(high)}]"

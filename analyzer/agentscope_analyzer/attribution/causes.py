@@ -10,7 +10,8 @@ a span's cause is a step function of time. Rules, by the span's role:
 - database: ``db.query``, with everything below it that says nothing of its own.
 - tool, context_load: ``tool.execution``, ``context.load``, beyond what their children explain.
 - http below an inference is one attempt of it: failed with 429 or 529 ``llm.rate_limit``, failed
-  otherwise ``llm.retry``, else ``llm.first_token`` until the inference's first chunk and
+  otherwise or refused for billing ``llm.retry`` (a call that failed for billing in the end was
+  refused for it before, too, and its sleeps follow from that), else ``llm.first_token`` until the inference's first chunk and
   ``llm.generation`` after it; all of it ``llm.first_token`` when not streamed. An attempt that the
   caller cancelled failed (a time-out) if another one followed it, else the model was at work.
 - http elsewhere: ``http.upstream``, with what the other service did unless its spans say more.
@@ -86,7 +87,8 @@ _WAITS: Final = {
         Wait.LOCK: "wait.lock",
     }.items()
 }
-_FAILED: Final = {"llm.rate_limit": RATE_LIMIT, "llm.retry": RETRY}
+_BILLING: Final = "billing"
+_FAILED: Final = {"llm.rate_limit": RATE_LIMIT, "llm.retry": RETRY, _BILLING: RETRY}
 
 
 _CONTEXT_LOAD: Final = Phase.CONTEXT_LOAD.value
@@ -122,6 +124,7 @@ class Causes:
     _steps: dict[int, _Steps] = field(default_factory=dict)
     _calls: dict[int, list[int]] = field(default_factory=dict)
     _inherited: dict[int, int] = field(default_factory=dict)
+    _sleeps: dict[int, list[int]] = field(default_factory=dict)
 
     def classify(self, order: list[int]) -> None:
         """Find the cause of every span of one turn; ``order`` has parents before children."""
@@ -131,6 +134,7 @@ class Causes:
         context: dict[int, _Context] = {-1: _IN_TURN}
         alike: list[tuple[int, int]] = []
         self._code, self._steps, self._calls, self._inherited = code, {}, {}, {}
+        self._sleeps = {}
         with_inference = self._with_inference(order)
         for row in order:
             above = context[parents[row]]
@@ -175,6 +179,8 @@ class Causes:
                 context[row] = (inherited, -1, -1, -1)
             else:
                 code[row] = _wait(role, inherited, call)
+                if code[row] == RATE_LIMIT and call >= 0:
+                    self._sleeps.setdefault(call, []).append(row)
                 context[row] = (code[row], call, attempts_of, -1)
         for row, calls in self._calls.items():
             self._settle(row, calls, row in with_inference)
@@ -247,12 +253,22 @@ class Causes:
             return
         calls.sort(key=spans.raw_start.__getitem__)
         outcomes = {call: _outcome(spans.failure[call], call != calls[-1]) for call in calls}
+        if spans.failure[row] == _BILLING or any(spans.failure[call] == _BILLING for call in calls):
+            self._unpaid(row, outcomes)
         for call, failed in outcomes.items():
             if spans.role[call] == "http":
                 self._attempt(call, failed, chunk)
         streams = inference and spans.streams[row]
         if len(calls) > 1 or streams or outcomes[calls[0]] is not None:
             self._steps[row] = self._between(calls, outcomes, own, inference, streams, chunk)
+
+    def _unpaid(self, row: int, outcomes: dict[int, int | None]) -> None:
+        """No attempt or sleep of a call that was refused for billing is a matter of rate."""
+        for call, failed in outcomes.items():
+            if failed == RATE_LIMIT and self.spans.role[call] == "http":
+                outcomes[call] = RETRY
+        for sleep in self._sleeps.get(row, ()):
+            self._code[sleep] = RETRY
 
     def _attempt(self, row: int, failed: int | None, chunk: int | None) -> None:
         self._code[row] = _FIRST_TOKEN if failed is None else failed

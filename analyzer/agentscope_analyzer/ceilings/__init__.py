@@ -102,5 +102,6 @@ def _attempts(quota: Quota, by_model: Rows, part: float) -> int:
         if quota.source == "--limit"
         or (quota.provider, quota.model) == (row["provider"], row["model"])
     ]
-    sent = sum(int(max(row["attempts"], row["calls"])) for row in rows)
+    # What was refused for billing never came to the quota.
+    sent: int = sum(max(row["attempts"] or 0, row["calls"]) - (row["billed"] or 0) for row in rows)
     return round(part * sent)

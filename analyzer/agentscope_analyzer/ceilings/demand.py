@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from agentscope_analyzer.ceilings.window_rule import Demand
 
-LONGEST_WINDOW_S = 60.0
+MINUTE_S = 60.0
 WINDOWS_AT_LEAST = 3
 """Fewer windows than this cannot show how demand varies, so shorter runs get shorter windows."""
 
@@ -71,9 +71,9 @@ class LiveSessions:
         return float(_overlap(self.start, self.end, start_s, end_s).sum() / (end_s - start_s))
 
 
-def window_of(stretch_s: float) -> float:
-    """Length of the windows that a stretch of time is cut into: a minute, or a third of it."""
-    return max(min(LONGEST_WINDOW_S, stretch_s / WINDOWS_AT_LEAST), stretch_s / MOST_WINDOWS)
+def window_of(stretch_s: float, wanted_s: float = MINUTE_S) -> float:
+    """Length of the windows that a stretch of time is cut into: as wanted, or a third of it."""
+    return max(min(wanted_s, stretch_s / WINDOWS_AT_LEAST), stretch_s / MOST_WINDOWS)
 
 
 def demand_of(
@@ -82,8 +82,9 @@ def demand_of(
     held_back: Sequence[Interval],
     start_s: float,
     end_s: float,
+    wanted_s: float = MINUTE_S,
 ) -> Demand | None:
-    """Cut [start_s, end_s] into windows and count what every live session asked in each.
+    """Cut [start_s, end_s] into windows of the length wanted, if it is long enough for three, and count what every live session asked in each.
 
     ``asked`` is (session, moment, amount). ``held_back`` is time in which a session could not ask
     although it wanted to (sleeping after a 429): it is taken out of the session's exposure, so
@@ -91,7 +92,7 @@ def demand_of(
     """
     if end_s <= start_s or not sessions.names:
         return None
-    window_s = window_of(end_s - start_s)
+    window_s = window_of(end_s - start_s, wanted_s)
     windows = int((end_s - start_s) / window_s + 1e-9)
     number = {name: i for i, name in enumerate(sessions.names)}
     calls = sorted(

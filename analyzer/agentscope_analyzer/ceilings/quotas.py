@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
-from agentscope.conventions import HTTP_RESPONSE_HEADER, RATE_LIMIT_STATUSES
+from agentscope.conventions import HTTP_RESPONSE_HEADER
+from agentscope_analyzer.ceilings.headers import (
+    DAY_S,
+    DIMENSIONS,
+    MINUTE_S,
+    Family,
+    answered_s,
+    duration_s,
+    families,
+    number,
+)
 from agentscope_analyzer.sql import Asker
+from agentscope_analyzer.wording import window_name
 
-Window = Literal["minute", "day"]
 MAX_LIMIT = 1e15
 """Beyond it a limit is no limit, and its arithmetic overflows."""
-WINDOW_S: dict[Window, float] = {"minute": 60.0, "day": 86_400.0}
-DIMENSIONS = ("requests", "tokens", "input_tokens", "output_tokens")
+MAX_WINDOW_S = 366 * DAY_S
+_DATE_HEADER: Final = f"{HTTP_RESPONSE_HEADER}date"
 
 
 @dataclass(frozen=True)
 class Quota:
-    """So many requests or tokens a minute or day, of one provider and model ('' = any)."""
+    """So many requests or tokens in a window of time, of one provider and model ('' = any)."""
 
     provider: str
     model: str
     dimension: str
     limit: float
-    window: Window
+    window_s: float
     source: str
     window_known: bool = True
     refused_at_zero: int = 0
@@ -39,34 +48,14 @@ class Quota:
         return f"llm.{self.dimension}"
 
     @property
+    def window(self) -> str:
+        """``minute``, ``day``, ``10 s``."""
+        return window_name(self.window_s)
+
+    @property
     def per_minute(self) -> float:
         """The rate at which the quota refills."""
-        return self.limit * 60.0 / WINDOW_S[self.window]
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """Names of the three headers by which a provider tells about one quota."""
-
-    dimension: str
-    limit: str
-    remaining: str
-    reset: str
-
-
-def _dialects() -> tuple[Dialect, ...]:
-    found = []
-    for prefix in ("", "llm_provider-"):  # LiteLLM's proxy puts its prefix before the original
-        for dimension in DIMENSIONS:
-            word = dimension.replace("_", "-")
-            parts = ("limit", "remaining", "reset")
-            openai = [f"{prefix}x-ratelimit-{part}-{word}" for part in parts]
-            anthropic = [f"{prefix}anthropic-ratelimit-{word}-{part}" for part in parts]
-            found += [Dialect(dimension, *openai), Dialect(dimension, *anthropic)]
-    return tuple(found)
-
-
-DIALECTS = _dialects()
+        return self.limit * MINUTE_S / self.window_s
 
 
 def quotas_of(asker: Asker, given: Mapping[str, Quota]) -> list[Quota]:
@@ -75,29 +64,46 @@ def quotas_of(asker: Asker, given: Mapping[str, Quota]) -> list[Quota]:
     ``given`` are the user's own, by resource: they stand in for whatever was recorded for it,
     because a limit typed by hand is typed in order to be used.
     """
-    recorded: dict[tuple[str, str, str], Quota] = {}
-    for dialect in DIALECTS:
-        rows = asker.ask(
-            "llm/quota_headers",
-            limit_header=HTTP_RESPONSE_HEADER + dialect.limit,
-            remaining_header=HTTP_RESPONSE_HEADER + dialect.remaining,
-            reset_header=HTTP_RESPONSE_HEADER + dialect.reset,
-        )
-        for quota in quotas_from_headers(dialect.dimension, rows):
-            recorded.setdefault((quota.provider, quota.model, quota.dimension), quota)
+    names = asker.ask("llm/header_names", prefix=HTTP_RESPONSE_HEADER)
+    said = list(_quotas_from_metrics(asker.ask("llm/quota_metrics")))
+    windows_s = {
+        (quota.provider, quota.dimension, quota.limit): quota.window_s
+        for quota in said
+        if quota.window_known
+    }
+    recorded: dict[tuple[str, str, str, float], Quota] = {}
+    for family in families(row["attribute"] for row in names):
+        rows = asker.ask("llm/quota_headers", **_headers(family))
+        for quota in quotas_from_headers(family.dimension, rows, family.window_s):
+            # The recorder saw each answer as it came, and more of them than spans were kept.
+            known_s = windows_s.get((quota.provider, quota.dimension, quota.limit))
+            if not quota.window_known and known_s is not None:
+                quota = replace(quota, window_s=known_s, window_known=True)
+            key = (quota.provider, quota.model, quota.dimension, quota.window_s)
+            recorded.setdefault(key, quota)
     # A metric may name the model that was asked for, a span the one that answered.
     told = {(quota.provider, quota.dimension) for quota in recorded.values()}
-    for quota in _quotas_from_metrics(asker.ask("llm/quota_metrics")):
+    for quota in said:
         if (quota.provider, quota.dimension) not in told:
-            recorded[quota.provider, quota.model, quota.dimension] = quota
+            recorded[quota.provider, quota.model, quota.dimension, quota.window_s] = quota
     kept = [quota for quota in recorded.values() if quota.resource not in given]
     return [*kept, *given.values()]
 
 
-def quotas_from_headers(dimension: str, rows: Iterable[Mapping[str, Any]]) -> list[Quota]:
+def _headers(family: Family) -> dict[str, str]:
+    parts = ("limit", "remaining", "reset", "window")
+    return {f"{part}_header": family.parts.get(part, "") for part in parts} | {
+        "date_header": _DATE_HEADER
+    }
+
+
+def quotas_from_headers(
+    dimension: str, rows: Iterable[Mapping[str, Any]], window_s: float | None = None
+) -> list[Quota]:
     """Read the rows of ``llm/quota_headers``: one quota for each provider and model.
 
-    Where the limit changed during the run, the one said most often counts.
+    Where the limit changed during the run, the one said most often counts. ``window_s`` is what the
+    names of the headers say of the window.
     """
     by_model: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -106,18 +112,18 @@ def quotas_from_headers(dimension: str, rows: Iterable[Mapping[str, Any]]) -> li
     for (provider, model), said in sorted(by_model.items()):
         limits: Counter[float] = Counter()
         for row in said:
-            limit = number(row["quota"])
+            limit = number(row["quota"], "limit")
             if limit is not None and 0 < limit <= MAX_LIMIT:
                 limits[limit] += int(row["attempts"])
         if not limits:
             continue
         limit = limits.most_common(1)[0][0]
-        window = window_told(limit, said)
+        known_s = window_s or window_told(limit, said)
         refused = sum(
             int(row["attempts"])
             for row in said
-            if row["http_status"] in RATE_LIMIT_STATUSES
-            and (left := number(row["remaining"])) is not None
+            if row["refused"]
+            and (left := number(row["remaining"], "remaining")) is not None
             and left < 1
         )
         found.append(
@@ -126,61 +132,43 @@ def quotas_from_headers(dimension: str, rows: Iterable[Mapping[str, Any]]) -> li
                 model,
                 dimension,
                 limit,
-                window or "minute",
+                known_s or MINUTE_S,
                 "rate-limit headers",
-                window is not None,
+                known_s is not None,
                 refused,
             )
         )
     return found
 
 
-def window_told(limit: float, rows: Iterable[Mapping[str, Any]]) -> Window | None:
-    """Tell a quota of a minute from one of a day by its reset header; None if it does not say.
+def window_told(limit: float, rows: Iterable[Mapping[str, Any]]) -> float | None:
+    """The window in seconds, by a header of its own or by the reset; None if neither says.
 
     A bucket that refills continuously is full again after used / limit · window seconds.
-    ``remaining`` is a whole number, so used is known to one unit; whole-second resets to 1 s.
+    ``remaining`` is a whole number, so used is known to one unit; whole-second resets to 1 s. That
+    tells a minute from a day.
     """
-    votes: Counter[Window] = Counter()
+    votes: Counter[float] = Counter()
     for row in rows:
-        left, reset = number(row["remaining"]), duration_s(row["reset"])
+        said_s = number(row["refills"], "window")
+        if said_s is not None and 0 < said_s <= MAX_WINDOW_S:
+            votes[said_s] += int(row["attempts"])
+            continue
+        left = number(row["remaining"], "remaining")
+        reset = duration_s(row["reset"], answered_s(row["date"], row["end_ns"]))
         if left is None or reset is None or not 0 < limit - left <= limit:
             continue
         used = limit - left
-        fits: list[Window] = [
-            window
-            for window, length_s in WINDOW_S.items()
-            if (used - 1) / limit * length_s * 0.95 - 0.05
+        fits = [
+            window_s
+            for window_s in (MINUTE_S, DAY_S)
+            if (used - 1) / limit * window_s * 0.95 - 0.05
             <= reset
-            <= used / limit * length_s * 1.05 + (1.0 if reset.is_integer() else 0.05)
+            <= used / limit * window_s * 1.05 + (1.0 if reset.is_integer() else 0.05)
         ]
         if len(fits) == 1:
             votes[fits[0]] += int(row["attempts"])
     return votes.most_common(1)[0][0] if votes else None
-
-
-def number(text: str | None) -> float | None:
-    """Read a header's value: a number, or a JSON list whose first item is one."""
-    value = _header(text)
-    try:
-        return float(value) if value is not None else None
-    except ValueError:
-        return None
-
-
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
-
-
-def duration_s(text: str | None) -> float | None:
-    """Read ``29.791s``, ``6m0s``, ``6ms`` or bare seconds; None for anything else."""
-    value = _header(text)
-    if not value:
-        return None
-    match = _DURATION.fullmatch(value)
-    if match is None:
-        return number(value)
-    hours, minutes, seconds, milliseconds = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
 
 
 _LIMIT = re.compile(
@@ -196,33 +184,22 @@ def quota_given(text: str) -> Quota:
         resources = ", ".join(f"llm.{dimension}" for dimension in DIMENSIONS)
         msg = f"cannot read {text!r}: write llm.requests=150/min (of {resources}; /min or /day)"
         raise ValueError(msg)
-    window: Window = "day" if (match["window"] or "min").startswith("d") else "minute"
+    window_s = DAY_S if (match["window"] or "min").startswith("d") else MINUTE_S
     dimension = match["resource"].removeprefix("llm.")
-    return Quota("", "", dimension, float(match["limit"]), window, "--limit")
+    return Quota("", "", dimension, float(match["limit"]), window_s, "--limit")
 
 
-def _quotas_from_metrics(rows: Iterable[Mapping[str, Any]]) -> list[Quota]:
-    return [
-        Quota(
-            row["provider"],
-            row["model"],
-            row["dimension"],
-            float(row["quota"]),
-            "minute",
-            "metric agentscope.llm.ratelimit.limit",
-            window_known=False,
-        )
-        for row in rows
-        if row["dimension"] in DIMENSIONS and 0 < (row["quota"] or 0) <= MAX_LIMIT
-    ]
-
-
-def _header(text: str | None) -> str | None:
-    """A header is recorded as a list of strings, which reaches us as JSON text."""
-    if text is None or not text.startswith("["):
-        return text.strip() if text else None
-    try:
-        values = json.loads(text)
-    except ValueError:
-        return None
-    return str(values[0]).strip() if values else None
+def _quotas_from_metrics(rows: Iterable[Mapping[str, Any]]) -> Iterable[Quota]:
+    for row in rows:
+        if row["dimension"] in DIMENSIONS and 0 < (row["quota"] or 0) <= MAX_LIMIT:
+            window_s = row["window_s"]
+            known = window_s is not None and 0 < window_s <= MAX_WINDOW_S
+            yield Quota(
+                row["provider"],
+                row["model"],
+                row["dimension"],
+                float(row["quota"]),
+                float(window_s) if known else MINUTE_S,
+                "metric agentscope.llm.ratelimit.limit",
+                window_known=known,
+            )

@@ -72,21 +72,30 @@ class Demand:
         )
 
     def per_minute(self) -> tuple[float, float] | None:
-        """Mean and deviation of one live session's demand in 60 s; None if nothing was asked.
+        """Mean and deviation of one live session's demand in 60 s; None if nothing was asked."""
+        return self.within(60.0)
 
-        Windows shorter than a minute are taken as independent, so the variance grows in
-        proportion to time.
+    def within(self, length_s: float) -> tuple[float, float] | None:
+        """The same in any length of time.
+
+        Windows shorter than that are taken as independent, so the variance grows in proportion to
+        time.
         """
         e, c = self.e.sum(), self.c.sum()
         if e <= 0 or c <= 0:
             return None
         mean = c / e
         variance = max(0.0, self.cc.sum() - 2 * mean * self.ce.sum() + mean**2 * self.ee.sum()) / e
-        scale = 60.0 / self.window_s
+        scale = length_s / self.window_s
         return float(mean * scale), math.sqrt(variance * scale)
 
-    def interval(self, quota_per_minute: float, *, z: float = Z_1_PERCENT) -> Interval | None:
-        """95 % interval of the ceiling by resampling whole sessions; None if they are too few."""
+    def interval(
+        self, quota: float, *, z: float = Z_1_PERCENT, length_s: float = 60.0
+    ) -> Interval | None:
+        """95 % interval of the ceiling by resampling whole sessions; None if they are too few.
+
+        ``quota`` is what may be asked for in ``length_s``.
+        """
         size = self.e.size
         if size < MIN_SESSIONS_FOR_INTERVAL:
             return None
@@ -101,9 +110,9 @@ class Demand:
                 self.ee[pick],
                 self.ce[pick],
                 self.cc[pick],
-            ).per_minute()
+            ).within(length_s)
             if drawn is not None:
-                ceilings.append(sessions_within(quota_per_minute, *drawn, z=z))
+                ceilings.append(sessions_within(quota, *drawn, z=z))
         if not ceilings:
             return None
         low, high = np.quantile(np.array(ceilings), (0.025, 0.975))

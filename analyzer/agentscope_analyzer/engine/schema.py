@@ -13,7 +13,7 @@ import pyarrow as pa
 
 __all__ = ["LOAD", "METRICS", "SPANS", "TABLES", "Column", "Table", "arrow_type"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Raised whenever the same file would give other rows: older Parquet caches are then rebuilt."""
 
 
@@ -73,11 +73,15 @@ SPANS: Final = Table(
         Column("first_chunk_s", "DOUBLE", "from the span's start to the first chunk"),
         Column("input_tokens", "BIGINT", "input tokens, cached included"),
         Column("output_tokens", "BIGINT", "output tokens, reasoning included"),
+        Column("cache_read_tokens", "BIGINT", "input tokens read from the provider's cache"),
+        Column("cache_write_tokens", "BIGINT", "input tokens written to the provider's cache"),
+        Column("reasoning_tokens", "BIGINT", "output tokens spent on reasoning"),
         Column("http_method", "VARCHAR", "HTTP method"),
         Column("http_route", "VARCHAR", "route template; the bare path in old traces without one"),
         Column("http_status", "INTEGER", "HTTP status of the answer"),
         Column("resend_count", "INTEGER", "0 for a request's first attempt, 1 for its first retry"),
         Column("error_type", "VARCHAR", "exception class or status of a failure"),
+        Column("billing_code", "VARCHAR", "why a provider refused for money; NULL for all else"),
         Column("wait_kind", "VARCHAR", "what was waited for"),
         Column("wait_resource", "VARCHAR", "name of the pool or lock that was waited for"),
         Column("db_system", "VARCHAR", "postgresql, sqlite, redis, …"),

@@ -3,7 +3,8 @@
 Read here: our own vocabulary, OpenTelemetry's semantic conventions in their present and older
 spellings (https://opentelemetry.io/docs/specs/semconv/registry/attributes/), OpenLLMetry
 (https://github.com/traceloop/openllmetry, package opentelemetry-semantic-conventions-ai) and
-OpenInference (https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md).
+OpenInference (https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md),
+LangSmith (https://docs.smith.langchain.com, its OpenTelemetry exporter).
 """
 
 from __future__ import annotations
@@ -41,7 +42,19 @@ _OPENINFERENCE_KINDS: Final = {
     "EMBEDDING": "embeddings",
     "RETRIEVER": "retrieval",
 }
+_LANGSMITH_KINDS: Final = {
+    # Beside this LangSmith's exporter names an operation, which takes prompt templates for chats and
+    # retrievers for embeddings: so its own word comes first.
+    "llm": "chat",
+    "tool": "execute_tool",
+    "embedding": "embeddings",
+    "retriever": "retrieval",
+    "chain": "chain",
+    "prompt": "prompt",
+    "parser": "parser",
+}
 _TRACELOOP_KINDS: Final = {"agent": "invoke_agent", "tool": "execute_tool"}
+_BILLING_CODES: Final = {code: code for code in sorted(c.BILLING_ERROR_CODES)}
 _LLM_REQUEST_TYPES: Final = {
     "chat": "chat",
     "completion": "text_completion",
@@ -56,6 +69,7 @@ SPAN_COLUMNS: Final[dict[str, tuple[Source, ...]]] = {
     "outcome": _first_of(c.OUTCOME),
     "phase": _first_of(c.PHASE),
     "operation": _first_of(
+        Source("langsmith.span.kind", _LANGSMITH_KINDS),
         c.OPERATION_NAME,
         Source("llm.request.type", _LLM_REQUEST_TYPES),
         Source("traceloop.span.kind", _TRACELOOP_KINDS),
@@ -86,6 +100,23 @@ SPAN_COLUMNS: Final[dict[str, tuple[Source, ...]]] = {
         "llm.usage.completion_tokens",
         "llm.token_count.completion",
     ),
+    "cache_read_tokens": _first_of(
+        c.CACHE_READ_TOKENS,
+        "gen_ai.usage.cache_read_input_tokens",
+        "llm.token_count.prompt_details.cache_read",
+    ),
+    "cache_write_tokens": _first_of(
+        c.CACHE_WRITE_TOKENS,
+        "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.cache_creation_input_tokens",
+        "llm.token_count.prompt_details.cache_write",
+    ),
+    "reasoning_tokens": _first_of(
+        c.REASONING_TOKENS,
+        "gen_ai.usage.reasoning_tokens",
+        "llm.usage.reasoning_tokens",
+        "llm.token_count.completion_details.reasoning",
+    ),
     "http_method": _first_of(c.HTTP_REQUEST_METHOD, "http.method"),
     "http_route": _first_of(
         c.HTTP_ROUTE,
@@ -96,6 +127,9 @@ SPAN_COLUMNS: Final[dict[str, tuple[Source, ...]]] = {
     "http_status": _first_of(c.HTTP_STATUS_CODE, "http.status_code"),
     "resend_count": _first_of(c.HTTP_RESEND_COUNT, "http.resend_count"),
     "error_type": _first_of(c.ERROR_TYPE, "exception.type"),
+    "billing_code": _first_of(
+        Source(c.LLM_ERROR_CODE, _BILLING_CODES), Source(c.ERROR_TYPE, _BILLING_CODES)
+    ),
     "wait_kind": _first_of(c.WAIT_KIND),
     "wait_resource": _first_of(c.WAIT_RESOURCE),
     "db_system": _first_of(c.DB_SYSTEM, "db.system"),

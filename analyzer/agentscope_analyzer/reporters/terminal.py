@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from agentscope_analyzer.document import Ceiling, Check, Evidence, Kind, Report
+from agentscope_analyzer.document import Ceiling, Check, Evidence, Kind, LlmFigures, Report
 from agentscope_analyzer.validity import NOT_MEASURED
-from agentscope_analyzer.wording import amount, figure, interval, number, percent, seconds
+from agentscope_analyzer.wording import (
+    amount,
+    dollars,
+    figure,
+    interval,
+    number,
+    percent,
+    seconds,
+)
 
 MAX_WIDTH = 100
 BAR_WIDTH = 20
 CAUSE_WIDTH = 18
 MAX_EVIDENCE = 8
+MAX_UNPRICED = 3
 MAX_TRACES: dict[Kind, int] = {"binds": 3, "watch": 1, "ruled_out": 0}
 
 _HEADINGS: dict[Kind, tuple[str, str]] = {
@@ -224,19 +234,59 @@ def _calls(report: Report, page: _Page) -> None:
     )
     page.block(table)
     if llm.by_model:
-        table = _table("model", "calls", "refused", "p50", "p95", "first chunk", "tokens in", "out")
+        table = _table("model", "calls", "retries", "refused", "back-off", "p50", "p95")
         for row in llm.by_model:
             table.add_row(
-                clean(" ".join(part for part in (row["provider"], row["model"]) if part) or "–"),
+                _model(row),
                 figure(row["calls"], ""),
-                figure(row["rate_limited"], "") if row["attempts"] else "–",
+                figure(row["retries"], ""),
+                figure(row["rate_limited"], ""),
+                figure(row["backoff_s"], "s"),
                 figure(row["p50_s"], "s"),
                 figure(row["p95_s"], "s"),
-                figure(row["ttft_p50_s"], "s"),
-                figure(row["input_tokens"], ""),
-                figure(row["output_tokens"], ""),
             )
         page.block(table)
+        table = _table("", "first token", "p95", "tokens/s", "tokens in", "cached", "out", "cost")
+        for row in llm.by_model:
+            table.add_row(
+                _model(row),
+                figure(row["ttft_p50_s"], "s"),
+                figure(row["ttft_p95_s"], "s"),
+                figure(row["tokens_per_s"], ""),
+                figure(row["input_tokens"], ""),
+                figure(row["cache_read_tokens"], ""),
+                figure(row["output_tokens"], ""),
+                dollars(row["cost_usd"]),
+            )
+        page.block(table)
+        page.block(Text(clean(_cost(llm)), style="dim"))
+
+
+def _model(row: dict[str, Any]) -> str:
+    return clean(" ".join(part for part in (row["provider"], row["model"]) if part) or "–")
+
+
+def _cost(llm: LlmFigures) -> str:
+    """What the calls cost in all, by which prices, and what is not in it."""
+    prices = llm.prices
+    checked = f", prices checked up to {prices.date}" if prices.date else ""
+    parts = []
+    if llm.cost_usd is not None:
+        least = "at least " if prices.unpriced or llm.tokens["calls_without_usage"] else ""
+        parts.append(f"cost: {least}{dollars(llm.cost_usd)} by {prices.source}{checked}")
+    else:
+        parts.append("cost: not known")
+    for one in prices.unpriced[:MAX_UNPRICED]:
+        name = (
+            " ".join(part for part in (one.provider, one.model) if part) or "calls without a model"
+        )
+        parts.append(f"{name} not in it: {one.reason}")
+    if len(prices.unpriced) > MAX_UNPRICED:
+        parts.append(f"{len(prices.unpriced) - MAX_UNPRICED} more without a price")
+    missing = llm.tokens["calls_without_usage"]
+    if missing:
+        parts.append(f"{amount(missing, 'answered call')} without token usage")
+    return "; ".join(parts)
 
 
 def _validity(checks: list[Check], page: _Page) -> None:

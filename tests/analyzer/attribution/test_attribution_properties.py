@@ -26,6 +26,8 @@ SORTS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
         {"operation": "chat", "error_type": "RateLimitError"},
         {"http_method": "POST", "http_status": 200, "kind": "CLIENT"},
         {"http_method": "POST", "http_status": 429, "kind": "CLIENT"},
+        {"operation": "chat", "billing_code": "insufficient_quota"},
+        {"http_method": "POST", "http_status": 429, "kind": "CLIENT", "billing_code": "x"},
         {"http_method": "POST", "error_type": "CancelledError", "kind": "CLIENT"},
         {"phase": "llm_call"},
         {"phase": "context_load"},
@@ -148,6 +150,31 @@ def test_the_order_of_arrival_does_not_matter(engine, spans, seed):
         answers.append(engine.rows("SELECT * FROM sections ORDER BY ALL"))
         random.Random(seed).shuffle(spans)
     assert answers[0] == answers[1]
+
+
+@given(spans=graphs())
+@settings(max_examples=30, deadline=None)
+def test_billing_moves_time_from_rate_to_retry_and_nowhere_else(engine, spans):
+    """Were every call refused for billing, the same seconds would be retries; no others change."""
+    fill(engine, spans)
+    attribute(engine)
+    before = seconds_by_cause(engine)
+    fill(engine, [s | {"billing_code": "x"} if is_refused(s) else s for s in spans])
+    attribute(engine)
+    after = seconds_by_cause(engine)
+    moved = {"llm.rate_limit", "llm.retry"}
+    for cause in (before.keys() | after.keys()) - moved:
+        assert after.get(cause, 0) == before.get(cause, 0)
+    assert sum(after.get(c, 0) for c in moved) == sum(before.get(c, 0) for c in moved)
+    assert after.get("llm.retry", 0) >= before.get("llm.retry", 0)
+
+
+def is_refused(span: dict[str, Any]) -> bool:
+    return span.get("http_status") == 429 or span.get("error_type") == "RateLimitError"
+
+
+def seconds_by_cause(engine: Engine) -> dict[str, int]:
+    return dict(engine.rows("SELECT cause, SUM(end_ns - start_ns) FROM sections GROUP BY cause"))
 
 
 @given(

@@ -126,6 +126,55 @@ DIALECTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"openinference.span.kind": "AGENT"},
         {"operation": "invoke_agent"},
     ),
+    "OpenInference, a retriever": (
+        {"openinference.span.kind": "RETRIEVER"},
+        {"operation": "retrieval"},
+    ),
+    "OpenLLMetry, a tool of LangChain": (
+        {"traceloop.span.kind": "tool", "traceloop.entity.name": "lookup"},
+        {"operation": "execute_tool"},
+    ),
+    "OpenLLMetry, a node": ({"traceloop.span.kind": "task", "traceloop.entity.name": "plan"}, {}),
+    "LangSmith, a prompt template": (
+        {"langsmith.span.kind": "prompt", "gen_ai.operation.name": "chat"},
+        {"operation": "prompt"},
+    ),
+    "LangSmith, a retriever": (
+        {"langsmith.span.kind": "retriever", "gen_ai.operation.name": "embeddings"},
+        {"operation": "retrieval"},
+    ),
+    "tokens of the cache and of reasoning, ours": (
+        {
+            "gen_ai.usage.cache_read.input_tokens": 4,
+            "gen_ai.usage.cache_write.input_tokens": 3,
+            "gen_ai.usage.reasoning.output_tokens": 2,
+        },
+        {"cache_read_tokens": 4, "cache_write_tokens": 3, "reasoning_tokens": 2},
+    ),
+    "tokens of the cache and of reasoning, OpenLLMetry": (
+        {
+            "gen_ai.usage.cache_read_input_tokens": 4,
+            "gen_ai.usage.cache_creation_input_tokens": 3,
+            "gen_ai.usage.reasoning_tokens": 2,
+        },
+        {"cache_read_tokens": 4, "cache_write_tokens": 3, "reasoning_tokens": 2},
+    ),
+    "tokens of the cache and of reasoning, OpenInference": (
+        {
+            "llm.token_count.prompt_details.cache_read": 4,
+            "llm.token_count.prompt_details.cache_write": 3,
+            "llm.token_count.completion_details.reasoning": 2,
+        },
+        {"cache_read_tokens": 4, "cache_write_tokens": 3, "reasoning_tokens": 2},
+    ),
+    "a refusal for billing": (
+        {"error.type": "RateLimitError", "agentscope.llm.error_code": "insufficient_quota"},
+        {"error_type": "RateLimitError", "billing_code": "insufficient_quota"},
+    ),
+    "a refusal for its rate": (
+        {"error.type": "429", "agentscope.llm.error_code": "rate_limit_exceeded"},
+        {"error_type": "429"},
+    ),
     "OpenInference, a chain": ({"openinference.span.kind": "CHAIN"}, {}),
     "older HTTP and database conventions": (
         {

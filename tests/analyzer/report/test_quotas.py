@@ -2,10 +2,9 @@
 
 import pytest
 
+from agentscope_analyzer.ceilings.headers import duration_s, number
 from agentscope_analyzer.ceilings.quotas import (
     Quota,
-    duration_s,
-    number,
     quota_given,
     quotas_from_headers,
     quotas_of,
@@ -40,14 +39,17 @@ def test_reset_headers_are_durations(text: str, value: float | None) -> None:
     assert duration_s(text) == value
 
 
-def said(remaining: str, reset: str, status: int = 200) -> dict[str, object]:
+def said(remaining: str, reset: str, *, refused: bool = False) -> dict[str, object]:
     return {
         "provider": "openai",
         "model": "m",
-        "http_status": status,
+        "refused": refused,
         "quota": "10000",
         "remaining": remaining,
         "reset": reset,
+        "refills": None,
+        "date": None,
+        "end_ns": None,
         "attempts": 1,
     }
 
@@ -55,15 +57,15 @@ def said(remaining: str, reset: str, status: int = 200) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("remaining", "reset", "window"),
     [
-        ("9996", "29.791s", "day"),  # a publicly recorded answer: 3.448 of 10 000 used
-        ("5000", "30s", "minute"),
+        ("9996", "29.791s", 86_400),  # a publicly recorded answer: 3.448 of 10 000 used
+        ("5000", "30s", 60),
         ("9999", "6ms", None),  # less than one unit used in either reading
         ("5000", "7m0s", None),
         ("10000", "0s", None),
     ],
 )
 def test_the_reset_header_tells_a_minute_from_a_day(
-    remaining: str, reset: str, window: str | None
+    remaining: str, reset: str, window: float | None
 ) -> None:
     """A bucket is full again after used / limit of its window."""
     assert window_told(10_000, [said(remaining, reset)]) == window
@@ -71,14 +73,19 @@ def test_the_reset_header_tells_a_minute_from_a_day(
 
 def test_a_quota_counts_refusals_that_left_nothing() -> None:
     """Refused with some requests left means that another quota was the reason."""
-    rows = [said("5000", "30s"), said("0", "60s", 429), said("7", "59.96s", 429)]
+    rows = [
+        said("5000", "30s"),
+        said("0", "60s", refused=True),
+        said("7", "59.96s", refused=True),
+        said("0", "60s"),
+    ]
     assert quotas_from_headers("requests", rows) == [
         Quota(
             "openai",
             "m",
             "requests",
             10_000.0,
-            "minute",
+            60.0,
             "rate-limit headers",
             window_known=True,
             refused_at_zero=1,
@@ -104,19 +111,23 @@ class Recorded:
     """An engine whose spans say 60 requests a minute and whose metrics say 90 and some tokens."""
 
     def query(self, sql: str, /, **params: str) -> list[dict[str, object]]:
-        if params.get("limit_header", "").endswith(".x-ratelimit-limit-requests"):
+        if "prefix" in params:
+            return [{"attribute": params["prefix"] + "x-ratelimit-limit-requests", "attempts": 1}]
+        if "limit_header" in params:
             return [{**said("30", "30s"), "quota": "60"}]
-        if params:
-            return []
+        alias = {"provider": "openai", "model": "alias"}
         return [
-            {"provider": "openai", "model": "alias", "dimension": "requests", "quota": 90.0},
-            {"provider": "openai", "model": "alias", "dimension": "tokens", "quota": 5000.0},
+            {**alias, "dimension": "requests", "quota": 90.0, "window_s": None},
+            {**alias, "dimension": "tokens", "quota": 5000.0, "window_s": 86_400.0},
         ]
 
 
 def test_headers_come_before_metrics_and_the_user_before_both() -> None:
     """A limit that somebody typed is used; headers name the model, so metrics only fill gaps."""
     recorded = quotas_of(Asker(Recorded()), {})
-    assert [(q.dimension, q.limit) for q in recorded] == [("requests", 60.0), ("tokens", 5000.0)]
+    assert [(q.dimension, q.limit, q.window) for q in recorded] == [
+        ("requests", 60.0, "minute"),
+        ("tokens", 5000.0, "day"),
+    ]
     typed = quota_given("llm.requests=150/min")
     assert quotas_of(Asker(Recorded()), {typed.resource: typed}) == [recorded[1], typed]

@@ -13,7 +13,7 @@ KEYS = {
     "verdict": "group cause share statement confidence",
     "llm": (
         "calls calls_per_turn attempts retries_hidden rate_limited backoff_s tokens by_model "
-        "cost_usd"
+        "cost_usd prices"
     ),
     "memory": "base_bytes bytes_per_live_session bytes_per_ended_session low high leak",
 }

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from agentscope_analyzer.costs import price_date, price_source
 from agentscope_analyzer.document import Report
 from agentscope_analyzer.reporters import terminal
 
@@ -72,9 +73,12 @@ TURNS
 
 MODEL CALLS
        calls  a turn  attempts  hidden retries  refused  back-off
-  all     30       1        60              30       30      27 s
-  model               calls  refused     p50     p95  first chunk  tokens in  out
-  openai gpt-4o-mini     30       30  100 ms  100 ms            –      3 000  600
+  all     30       1        60              30       30     1.5 s
+  model               calls  retries  refused  back-off     p50     p95
+  openai gpt-4o-mini     30       30       30     1.5 s  100 ms  100 ms
+                      first token  p95  tokens/s  tokens in  cached  out      cost
+  openai gpt-4o-mini            –    –         –      3 000       –  600  $0.00081
+  cost: $0.00081 by PRICES
 
 CAN THIS RUN BE BELIEVED?
   ok: turns, length, sums, rejected, goodbye, failed, unattributed
@@ -102,7 +106,8 @@ def test_the_page_reads_without_colour(story: Any) -> None:
         story.call(trace, i * 6.0, 429, 200)
         story.span(trace, wait_kind="rate_limit", start_ns=i * 10**9, end_ns=i * 10**9 + 9 * 10**8)
     story.gauge("agentscope.event_loop.delay.max", 0.002, 0.004)
-    assert shown(story.report()) == PAGE
+    prices = f"{price_source()}, prices checked up to {price_date()}"
+    assert shown(story.report()) == PAGE.replace("PRICES", prices)
 
 
 def test_a_narrow_terminal_loses_nothing(story: Any) -> None:

@@ -6,7 +6,8 @@
 -- process may stay unmarked: a SERVER span with the service and name of a marked one is a turn too.
 -- role is own (the span's own code), wait.<kind>, database, tool, inference, http, agent,
 -- context_load or llm_call. failure is the cause that a failed call's time and the wait after it
--- belong to; 'cancelled' where the caller gave up, which is no fault of the provider's.
+-- belong to; 'billing' where a provider refused because of money, which waiting does not mend;
+-- 'cancelled' where the caller gave up, which is no fault of the provider's.
 -- @reads  spans
 -- @param  marked INTEGER = 1        1: traces with a marked turn; 0: traces with GenAI work
 -- @param  bucket_low VARCHAR = 0    first trace bucket: the last two hex digits of the trace id
@@ -19,7 +20,7 @@
 -- @column end_ns BIGINT             end
 -- @column instance VARCHAR          process
 -- @column role VARCHAR              what the span is for
--- @column failure VARCHAR           llm.rate_limit, llm.retry or cancelled; NULL where all went well
+-- @column failure VARCHAR           llm.rate_limit, llm.retry, billing, cancelled; NULL: all went well
 -- @column streams BOOLEAN           the answer came in chunks
 -- @column first_chunk_ns BIGINT     when the first chunk came
 -- @column is_turn BOOLEAN           marked as a turn, or of the name of one that is
@@ -48,9 +49,11 @@ WITH turn_names AS (
       WHEN kind = 'CLIENT' AND http_method IS NOT NULL THEN 'http'
       WHEN operation = 'invoke_agent' THEN 'agent'
       WHEN phase IN ('context_load', 'llm_call') THEN phase
+      WHEN operation = 'retrieval' THEN 'context_load'
       ELSE 'own'
     END AS role,
     CASE
+      WHEN billing_code IS NOT NULL THEN 'billing'
       WHEN http_status IN (429, 529) OR error_type IN ('429', '529')
         OR error_type LIKE '%RateLimit%' OR error_type LIKE '%TooManyRequests%'
         OR error_type LIKE '%Throttling%' OR error_type LIKE '%ResourceExhausted%'

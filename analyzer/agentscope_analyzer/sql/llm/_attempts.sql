@@ -2,7 +2,8 @@
 --
 -- An attempt lies below its call, or below a call that another instrumentation nests in it, at most
 -- two deep. One that was sent again had failed, whatever it said of itself: a time-out is recorded as
--- cancelled, an answer that broke off as 200.
+-- cancelled, an answer that broke off as 200. A refusal of a call that failed for billing was one
+-- for billing: a 429 that means "pay" is no rate limit, however often it is sent again.
 -- @reads  spans, llm_model_spans, llm_inferences
 -- @column trace_id VARCHAR                trace
 -- @column call_id VARCHAR                 span of the call that the attempt belongs to
@@ -12,6 +13,9 @@
 -- @column end_ns BIGINT                   end
 -- @column http_status INTEGER             status of the answer; NULL where none came
 -- @column failed BOOLEAN                  no answer or one of 400 and above, broken off, or sent again
+-- @column rate_limited BOOLEAN            answered 429 or 529, and not for billing
+-- @column billed BOOLEAN                  refused for billing
+-- @column backoff_s DOUBLE                what passed from its failure to the next attempt, 0 where none
 -- @column pooled BOOLEAN                  whoever recorded it also records waits for connections
 -- @column attrs MAP(VARCHAR, VARCHAR)     attributes, response headers among them
 WITH above AS (
@@ -34,12 +38,25 @@ WITH above AS (
     a.status AS status,
     a.scope AS scope,
     a.attrs AS attrs,
-    MAX(a.start_ns) OVER (PARTITION BY a.trace_id, i.span_id) AS last_start_ns
+    MAX(a.start_ns) OVER (PARTITION BY a.trace_id, i.span_id) AS last_start_ns,
+    MIN(a.start_ns) OVER (
+      PARTITION BY a.trace_id, i.span_id ORDER BY a.start_ns, a.span_id
+      ROWS BETWEEN 1 FOLLOWING AND 1 FOLLOWING
+    ) AS next_start_ns,
+    COALESCE(MAX(a.billing_code) OVER (PARTITION BY a.trace_id, i.span_id), i.billing_code)
+      IS NOT NULL AS unpaid,
+    a.billing_code IS NOT NULL AS told_unpaid
   FROM spans AS a
   JOIN above ON above.trace_id = a.trace_id AND above.span_id = a.parent_id
   JOIN llm_inferences AS i ON i.trace_id = above.trace_id AND i.span_id = above.call_id
   WHERE a.kind = 'CLIENT' AND (a.http_method IS NOT NULL OR a.http_status IS NOT NULL)
     AND a.operation IS NULL AND a.model IS NULL
+), judged AS (
+  SELECT
+    *,
+    COALESCE(http_status >= 400, FALSE) OR status = 'ERROR' OR start_ns < last_start_ns AS failed,
+    COALESCE(http_status IN (429, 529), FALSE) AS refused
+  FROM found
 )
 SELECT
   trace_id,
@@ -49,7 +66,11 @@ SELECT
   start_ns,
   end_ns,
   http_status,
-  COALESCE(http_status >= 400, FALSE) OR status = 'ERROR' OR start_ns < last_start_ns AS failed,
+  failed,
+  refused AND NOT unpaid AS rate_limited,
+  told_unpaid OR (unpaid AND COALESCE(http_status IN (402, 429), FALSE)) AS billed,
+  CASE WHEN failed AND next_start_ns > end_ns THEN CAST(next_start_ns - end_ns AS DOUBLE) / 1e9
+    ELSE 0e0 END AS backoff_s,
   scope = 'agentscope' AS pooled,
   attrs
-FROM found
+FROM judged

@@ -1,6 +1,7 @@
 -- When did which session call which model?
 --
--- One row per logical call within a turn of a known session. Retries are not demand.
+-- One row per logical call within a turn of a known session. Retries are not demand, nor are calls
+-- that were refused for billing.
 -- @reads  llm_inferences, turns_sessions
 -- @column provider VARCHAR        provider
 -- @column model VARCHAR           model
@@ -18,5 +19,5 @@ SELECT
 FROM llm_inferences AS i
 JOIN turns_sessions AS t
   ON t.trace_id = i.trace_id AND i.start_ns >= t.start_ns AND i.start_ns <= t.end_ns
-WHERE t.session IS NOT NULL
+WHERE t.session IS NOT NULL AND i.billing_code IS NULL
 ORDER BY i.start_ns, i.span_id

@@ -24,9 +24,12 @@ SELECT
   COUNT(*) FILTER (WHERE db_system IS NOT NULL) AS database,
   COUNT(*) FILTER (WHERE db_system IS NOT NULL AND (scope = 'agentscope' OR db_pool IS NOT NULL))
     AS pooled_database,
-  COUNT(*) FILTER (WHERE operation = 'execute_tool') AS tools,
-  COUNT(*) FILTER (WHERE phase = 'context_load') AS context_loads,
-  COUNT(*) FILTER (WHERE kind = 'CLIENT' AND http_method IS NOT NULL) AS http,
+  COUNT(*) FILTER (WHERE tool IS NOT NULL OR operation = 'execute_tool' OR phase = 'tool_execution')
+    AS tools,
+  COUNT(*) FILTER (WHERE phase = 'context_load' OR operation = 'retrieval') AS context_loads,
+  COUNT(*) FILTER (
+    WHERE kind = 'CLIENT' AND http_method IS NOT NULL AND operation IS NULL AND model IS NULL
+  ) AS http,
   COUNT(*) FILTER (WHERE is_turn AND send_wait_s IS NOT NULL) AS send_measured,
   SUM(CASE WHEN is_turn THEN send_wait_s END) AS send_wait_s,
   COUNT(*) FILTER (WHERE is_turn AND outcome = 'open') AS open_turns,

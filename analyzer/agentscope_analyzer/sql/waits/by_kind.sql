@@ -1,6 +1,7 @@
 -- What was waited for, how often, how long, by how many at once?
 --
--- One row per kind of wait and resource. Only waits of a millisecond or more are recorded.
+-- One row per kind of wait and resource. Only waits of a millisecond or more are recorded. A sleep of
+-- a call that was refused for billing follows no rate limit: it counts as retry_backoff.
 -- @reads  spans
 -- @column kind VARCHAR         kind of wait
 -- @column resource VARCHAR     name of the pool or lock, '' where unknown
@@ -9,9 +10,17 @@
 -- @column longest_s DOUBLE     the longest
 -- @column at_once BIGINT       most that waited at one moment
 WITH waits AS (
-  SELECT wait_kind AS kind, COALESCE(wait_resource, '') AS resource, start_ns, end_ns, span_id
-  FROM spans
-  WHERE wait_kind IS NOT NULL
+  SELECT
+    CASE WHEN w.wait_kind = 'rate_limit' AND p.billing_code IS NOT NULL THEN 'retry_backoff'
+      ELSE w.wait_kind END AS kind,
+    COALESCE(w.wait_resource, '') AS resource,
+    w.start_ns AS start_ns,
+    w.end_ns AS end_ns,
+    w.span_id AS span_id
+  FROM spans AS w
+  LEFT JOIN spans AS p
+    ON p.trace_id = w.trace_id AND p.span_id = w.parent_id AND p.billing_code IS NOT NULL
+  WHERE w.wait_kind IS NOT NULL
 ), steps AS (
   SELECT kind, resource, start_ns AS at_ns, 1 AS step, span_id FROM waits
   UNION ALL
