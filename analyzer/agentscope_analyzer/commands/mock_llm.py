@@ -8,8 +8,11 @@ from typing import ClassVar
 from agentscope_analyzer.commands._command import CommandError
 
 _GRAMMAR = """\
-For OpenAI clients (base_url with /v1): chat completions, responses, embeddings. For Anthropic
-clients (base_url without /v1): messages. Streams, tools and quotas are those of each provider.
+For OpenAI clients (base_url with /v1): chat completions, responses, embeddings. Without /v1: for
+Anthropic clients messages; for google-genai generateContent and embeddings, Vertex AI's addresses
+too; for boto3 (endpoint_url) Bedrock's Converse, and InvokeModel with Anthropic's body. Streams,
+tools and quotas are those of each provider: Google's name themselves in the body of a 429 alone,
+Bedrock's nowhere.
 
 The API key and the model's name may be anything. Each key has a quota of its own for each model.
 A model named as a profile answers like it. Knobs after an @ in the model's name, or --knobs, set
@@ -23,8 +26,9 @@ what one run or one request gets (durations in ms unless s is written; SIGMA mak
   depth=0:0.3,1:0.7     rounds of tool calls       calls=1:0.8,2:0.2 parallel calls in a round
   tools=NAME:3,NAME:1   how often a tool is taken  fault=500:0.02,529:0.01,hang:0.001,truncate:0.01
   status=429,429,200    what each attempt gets: a status, hang or truncate; 200 is an answer.
-                        Attempts after the last get what the last got; without the header
-                        x-stainless-retry-count equal requests are attempts of one another
+                        Attempts after the last get what the last got; without a header that
+                        counts them (x-stainless-retry-count, amz-sdk-request) equal requests are
+                        attempts of one another
   retry-after=1         seconds, sent with the errors of fault= and status=
   should-retry=false    true or false, sent with them as x-should-retry
 
@@ -39,7 +43,7 @@ class MockLlm:
     """Serve the mock LLM until it is stopped."""
 
     name: ClassVar[str] = "mock-llm"
-    summary: ClassVar[str] = "serve a mock LLM: OpenAI's and Anthropic's protocols, quotas, latency"
+    summary: ClassVar[str] = "serve a mock LLM: four providers' protocols, quotas, latency"
     example: ClassVar[str] = "agentscope mock-llm --rpm 60 --profile frontier"
 
     @classmethod
@@ -50,9 +54,9 @@ class MockLlm:
         add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
         add("--port", type=int, default=8089, help="0 chooses a free one (default: %(default)s)")
         add("--rpm", type=int, metavar="N", help="requests per minute (default: no limit)")
-        add("--tpm", type=int, metavar="N", help="tokens per minute, for OpenAI clients")
-        add("--itpm", type=int, metavar="N", help="input tokens per minute, for Anthropic clients")
-        add("--otpm", type=int, metavar="N", help="output tokens per minute, for Anthropic clients")
+        add("--tpm", type=int, metavar="N", help="tokens per minute, for OpenAI and Bedrock")
+        add("--itpm", type=int, metavar="N", help="input tokens per minute, for Anthropic and Google")
+        add("--otpm", type=int, metavar="N", help="output tokens per minute, for Anthropic")
         add("--no-retry-after-ms", action="store_true", help="429s give whole seconds to wait only")
         add("--profile", metavar="NAME", help="latency profile (default: small-fast)")
         add("--ttft", metavar="S[/SIGMA]", help="seconds to the first token")

@@ -1,4 +1,4 @@
-"""aiohttp's client, 3.10 and later: attempts of model calls, other HTTP calls.
+"""aiohttp's client, 3.9 and later: attempts of model calls, other HTTP calls.
 
 Patched are ``BaseConnector.connect``, through which every request that really goes out gets its
 connection (redirects, a middleware's retries and aiohttp's own retry of a stale connection each
@@ -10,13 +10,14 @@ body has arrived, ``close``, ``release``, ``async with`` or the garbage collecto
 The waits come from the signals of aiohttp's own tracing, sent to one more listener behind the
 user's: ``wait http.pool`` from the first ``connection_queued_start`` to the last
 ``connection_queued_end``, ``wait http.connect`` from ``connection_create_start`` to ``…_end`` (name
-resolution, TLS and proxy included). Older versions of aiohttp 3 are recorded too, but for a
-time-out of connecting, which they inflict from outside of ``connect``: it reads as cancelled.
+resolution, TLS and proxy included). In 3.9 the time-out of connecting is inflicted from outside of
+``connect``, as a cancellation: it is told from others by the time at which it comes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -34,6 +35,7 @@ from agentscope.recording.span import Span
 
 _EXCHANGE = "_agentscope_exchange"
 _UPGRADED = 101
+_TIMER_S = 0.001
 
 
 def patch(library: Any, patches: Patches) -> None:
@@ -89,10 +91,20 @@ def _begin(
         watch(recorder, connector, _look if part is None else _look_at(part), name, part)
         carried = carrier(current)
         attempt = carried or begin(recorder, current, request.method, url.host, url.port)
-        return _Exchange(recorder, attempt, carried is None, name, request)
+        timeout = args[2] if len(args) > 2 else kwargs.get("timeout")
+        return _Exchange(recorder, attempt, carried is None, name, request, _gives_up_s(timeout))
     except Exception as error:
         internal_error("clients.aiohttp", error)
         return None
+
+
+def _gives_up_s(timeout: Any) -> float:
+    """When aiohttp stops waiting for a connection, on its loop's clock: long ones are rounded up."""
+    connect_s = getattr(timeout, "connect", None)
+    if not connect_s or connect_s < 0:
+        return math.inf
+    at_s: float = asyncio.get_running_loop().time() + connect_s
+    return math.ceil(at_s) if connect_s > getattr(timeout, "ceil_threshold", 5) else at_s
 
 
 def _listening(
@@ -168,6 +180,7 @@ class _Exchange:
         "_closed_by_us",
         "_content",
         "_error_before",
+        "_gives_up_s",
         "_ours",
         "_pool",
         "_released_ns",
@@ -176,13 +189,20 @@ class _Exchange:
     )
 
     def __init__(
-        self, recorder: Recorder, attempt: Attempt, ours: bool, pool: str, request: Any
+        self,
+        recorder: Recorder,
+        attempt: Attempt,
+        ours: bool,
+        pool: str,
+        request: Any,
+        gives_up_s: float,
     ) -> None:
         self._attempt = attempt
         self._clock = recorder.clock.monotonic_ns
         self._closed_by_us: type[Exception] | None = None
         self._content: Any = None
         self._error_before = sys.exception()
+        self._gives_up_s = gives_up_s
         self._ours = ours
         self._pool = pool
         self._released_ns = 0
@@ -204,6 +224,8 @@ class _Exchange:
         try:
             now_ns = self._clock()
             self._record_waits(now_ns)
+            if isinstance(error, asyncio.CancelledError) and self._given_up():
+                error = TimeoutError()
             self._over(error, now_ns)
         except Exception as fault:
             internal_error("clients.aiohttp", fault)
@@ -257,6 +279,10 @@ class _Exchange:
             if isinstance(error, asyncio.CancelledError) and self._timed_out():
                 error = TimeoutError()  # aiohttp's total time-out, as its caller will see it
             self._attempt.over(error, end_ns)
+
+    def _given_up(self) -> bool:
+        """Whether the time for connecting is up; loops fire their timers a little early."""
+        return asyncio.get_running_loop().time() + _TIMER_S >= self._gives_up_s
 
     def _timed_out(self) -> bool:
         return bool(getattr(self._timer, "_cancelled", False))

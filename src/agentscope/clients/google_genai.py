@@ -1,13 +1,16 @@
-"""google-genai: one inference span a request to a model, streamed or not, sync or async.
+"""google-genai 2 and later: one inference span a request to a model, streamed or not, sync or async.
 
 Patched are the methods of ``Models`` and ``AsyncModels`` that make one request each,
-``_generate_content`` and ``_generate_content_stream``. The public ones above them run a loop: they
-call the user's functions and ask again, so one call of theirs is several inferences, with tools
-between them. The names are private, and the same since the library's first release; should they
-go, the hook says so when it is installed. Hidden retries (``HttpRetryOptions``) are attempts.
+``_generate_content``, ``_generate_content_stream`` and ``_embed_content``. The public ones above
+them, and chats, run a loop: they call the user's functions and ask again, so one call of theirs is
+several inferences, with tools between them. The names are private, and the same since the
+library's first release; should they go, the hook says so when it is installed. Hidden retries
+(``HttpRetryOptions``) are attempts. Not recorded as inferences are ``client.interactions``, images,
+videos, and the Live API, whose turns have no request of their own.
 
 The requests go out through httpx2 or httpx, and asynchronous ones through aiohttp where that is
-installed; the hook of the one that is used records them.
+installed; the hook of the one that is used records them. What a 429 says of a quota stands in its
+body, which the library reads for the exception it makes of each, retried ones included.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any
 from agentscope import conventions as c
 from agentscope import lifecycle
 from agentscope.clients.calls import async_hook, sync_hook
+from agentscope.clients.google_quotas import recovered, refused
 from agentscope.clients.inference import Call, begin
 from agentscope.clients.patches import Patches
 from agentscope.clients.streams import watched
@@ -27,17 +31,40 @@ from agentscope.recording.recorder import Recorder
 from agentscope.recording.span import MAX_VALUE_LENGTH, AttributeValue
 
 GEMINI, VERTEX = "gcp.gemini", "gcp.vertex_ai"
-_OPERATION = "generate_content"
+_GENERATE, _EMBED = "generate_content", "embeddings"
 _PARTS = ("text", "function_call", "inline_data", "file_data", "executable_code")
 """What a part of an answer may bring."""
+
+_INPUT = ("prompt_token_count", "tool_use_prompt_token_count")
+"""The results of the provider's own tools are input too, and are counted apart."""
 
 
 def patch(module: Any, patches: Patches) -> None:
     """Hook ``google.genai.models``."""
     patches.wrap(module.Models, "_generate_content", sync_hook(_begin, _answered))
     patches.wrap(module.AsyncModels, "_generate_content", async_hook(_begin, _answered))
+    patches.wrap(module.Models, "_embed_content", sync_hook(_begin_embedding, _embedded))
+    patches.wrap(module.AsyncModels, "_embed_content", async_hook(_begin_embedding, _embedded))
     patches.wrap(module.Models, "_generate_content_stream", _stream)
     patches.wrap(module.AsyncModels, "_generate_content_stream", _stream_async)
+
+
+def patch_errors(module: Any, patches: Patches) -> None:
+    """Hook ``google.genai.errors``, for what refusals say of quotas."""
+    patches.wrap(module.APIError, "__init__", _refused)
+
+
+def _refused(
+    wrapped: Callable[..., Any], error: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    result = wrapped(*args, **kwargs)
+    recorder = lifecycle.recorder
+    if recorder is not None:
+        try:
+            refused(recorder, error)
+        except Exception as fault:
+            internal_error("clients.google_genai", fault)
+    return result
 
 
 def _stream(
@@ -98,13 +125,14 @@ def _begin(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     streamed: bool = False,
+    operation: str = _GENERATE,
 ) -> Call | None:
     try:
         attributes: dict[str, AttributeValue] = {
-            c.OPERATION_NAME: _OPERATION,
+            c.OPERATION_NAME: operation,
             c.PROVIDER_NAME: VERTEX if models._api_client.vertexai else GEMINI,
         }
-        name = _OPERATION
+        name = operation
         model = kwargs.get("model")
         if isinstance(model, str):
             attributes[c.REQUEST_MODEL] = model = model[:MAX_VALUE_LENGTH]
@@ -120,6 +148,12 @@ def _begin(
         return None
 
 
+def _begin_embedding(
+    recorder: Recorder, models: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Call | None:
+    return _begin(recorder, models, args, kwargs, operation=_EMBED)
+
+
 def _option(config: Any, name: str) -> Any:
     """A setting of the call: its ``config`` may be a dictionary, a model or nothing."""
     return config.get(name) if isinstance(config, dict) else getattr(config, name, None)
@@ -132,6 +166,25 @@ def _answered(call: Call, answer: Any) -> None:
         _count_output(answer.usage_metadata, call)
     except Exception as error:
         internal_error("clients.google_genai", error)
+    _recovered(call)
+    call.done()
+
+
+def _embedded(call: Call, answer: Any) -> None:
+    """An ``EmbedContentResponse``: Gemini counts the request's tokens, Vertex AI each text's."""
+    try:
+        # 2.0 has no such field; both counts may be missing.
+        _sum(call, c.INPUT_TOKENS, getattr(answer, "usage_metadata", None), "prompt_token_count")
+        counts = [
+            one.statistics.token_count
+            for one in answer.embeddings or ()
+            if one.statistics is not None and one.statistics.token_count is not None
+        ]
+        if counts:
+            call.note(c.INPUT_TOKENS, int(sum(counts)))
+    except Exception as error:
+        internal_error("clients.google_genai", error)
+    _recovered(call)
     call.done()
 
 
@@ -140,9 +193,16 @@ def _chunk(answer: Any, call: Call) -> None:
     _read_answer(answer, call)
     if c.TIME_TO_FIRST_CHUNK not in call.span.attributes and _has_content(answer):
         call.first_content()
+        _recovered(call)
     if c.FINISH_REASONS in call.span.attributes:
         call.complete = True
         _count_output(answer.usage_metadata, call)
+
+
+def _recovered(call: Call) -> None:
+    recorder = lifecycle.recorder
+    if recorder is not None:
+        recovered(recorder, call.span)
 
 
 def _read_answer(answer: Any, call: Call) -> None:
@@ -151,25 +211,39 @@ def _read_answer(answer: Any, call: Call) -> None:
     if answer.model_version:
         call.note(c.RESPONSE_MODEL, str(answer.model_version))
     reasons = [one.finish_reason for one in answer.candidates or () if one.finish_reason]
+    if not reasons and answer.prompt_feedback and answer.prompt_feedback.block_reason:
+        reasons = [answer.prompt_feedback.block_reason]  # no candidate, and no more to come
     if reasons:
         call.note(c.FINISH_REASONS, [str(getattr(one, "value", one)) for one in reasons])
     usage = answer.usage_metadata
-    # The results of the provider's own tools are input too, and are counted apart.
-    _sum(call, c.INPUT_TOKENS, usage, "prompt_token_count", "tool_use_prompt_token_count")
+    _sum(call, c.INPUT_TOKENS, usage, *_INPUT)
     _sum(call, c.CACHE_READ_TOKENS, usage, "cached_content_token_count")
 
 
 def _count_output(usage: Any, call: Call) -> None:
-    """Google counts thoughts apart from the answer; the conventions' output includes them."""
-    _sum(call, c.OUTPUT_TOKENS, usage, "candidates_token_count", "thoughts_token_count")
+    """Google counts thoughts apart from the answer; the conventions' output includes them.
+
+    Its documents say so, and some of its answers were seen to include them all the same: then the
+    total is the sum without them.
+    """
     _sum(call, c.REASONING_TOKENS, usage, "thoughts_token_count")
+    answer = _known(usage, "candidates_token_count")
+    total = _known(usage, "total_token_count")
+    if total and answer and total[0] == sum(_known(usage, *_INPUT) + answer):
+        _sum(call, c.OUTPUT_TOKENS, usage, "candidates_token_count")
+    else:
+        _sum(call, c.OUTPUT_TOKENS, usage, "candidates_token_count", "thoughts_token_count")
 
 
 def _sum(call: Call, key: str, usage: Any, *names: str) -> None:
-    counts = [getattr(usage, name, None) for name in names]
-    known = [count for count in counts if isinstance(count, int)]
+    known = _known(usage, *names)
     if known:
         call.span.attributes[key] = sum(known)
+
+
+def _known(usage: Any, *names: str) -> list[int]:
+    counts = [getattr(usage, name, None) for name in names]
+    return [count for count in counts if isinstance(count, int)]
 
 
 def _has_content(answer: Any) -> bool:

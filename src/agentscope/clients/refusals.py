@@ -10,7 +10,10 @@ import re
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _PLACES = ("error_code", "code", "type", "status")
-"""Where the clients keep it: Anthropic's details, OpenAI's code, either's type, Google's status."""
+"""Where the clients keep it: Anthropic's details, OpenAI's code, either's type, Google's status.
+
+Amazon's keep it in the dictionary that stands for the response.
+"""
 
 
 def error_code(error: BaseException) -> str | None:
@@ -20,8 +23,11 @@ def error_code(error: BaseException) -> str | None:
     """
     if not isinstance(error, Exception):
         return None
-    for name in _PLACES:
-        word = getattr(error, name, None)
+    words = [getattr(error, name, None) for name in _PLACES]
+    response = getattr(error, "response", None)
+    if isinstance(response, dict) and isinstance(response.get("Error"), dict):
+        words.append(response["Error"].get("Code"))
+    for word in words:
         if isinstance(word, str) and _WORD.fullmatch(word):
             return word
     return None

@@ -1,4 +1,4 @@
-"""urllib3 2, and through it requests, botocore and others: attempts of model calls, other HTTP.
+"""urllib3 2 and 1.26, and through it requests, botocore and others: attempts, other HTTP calls.
 
 urllib3 retries and follows redirects inside of ``HTTPConnectionPool.urlopen``, which calls itself
 for each; so a patch of it alone would see one long request. It tells us the method; an attempt is
@@ -6,6 +6,8 @@ what happens between ``_get_conn``, which waits for a connection of a pool that 
 of the body. In between come ``connect`` of the connection (name resolution, TLS and proxy
 included) and ``_make_request``, which returns with the head of the answer. The body ends when the
 response gives its connection back, which it does itself after the last byte, or is closed.
+In 1.26 ``_make_request`` returns the standard library's response; ``from_httplib`` makes urllib3's
+of it, and loads its body where it is to be loaded at once.
 
 Copies of urllib3 inside other packages (``pip._vendor.urllib3``) are left alone.
 """
@@ -29,18 +31,25 @@ from agentscope.recording.recorder import Recorder
 from agentscope.recording.span import Role, Span
 
 _EXCHANGE = "_agentscope_exchange"
+_OLDEST, _RESPONDING = (1, 26), (2, 0)
+"""Versions: that is hooked at all, and whose ``_make_request`` returns urllib3's response."""
 
 _sending: ContextVar[_Exchange | None] = ContextVar("agentscope_urllib3", default=None)
 
 
 def patch(library: Any, patches: Patches) -> None:
-    """Hook ``library``, the module urllib3; raises AttributeError for urllib3 1."""
-    if library.__version__.startswith("1."):
-        raise AttributeError(f"urllib3 {library.__version__} is too old; 2.0 or later is recorded")
+    """Hook ``library``, the module urllib3; raises AttributeError for what is older than 1.26."""
+    version = tuple(map(int, library.__version__.split(".")[:2]))
+    if version < _OLDEST:
+        raise AttributeError(f"urllib3 {library.__version__} is too old; 1.26 or later is recorded")
     pool, response = library.HTTPConnectionPool, library.HTTPResponse
     patches.wrap(pool, "urlopen", _urlopen)
     patches.wrap(pool, "_get_conn", _get_connection)
-    patches.wrap(pool, "_make_request", _make_request)
+    if version >= _RESPONDING:
+        patches.wrap(pool, "_make_request", _respond)
+    else:
+        patches.wrap(pool, "_make_request", _request)
+        patches.wrap(response, "from_httplib", _respond)
     patches.wrap(library.connection.HTTPConnection, "connect", _connect)
     patches.wrap(library.connection.HTTPSConnection, "connect", _connect)
     patches.wrap(response, "release_conn", _end_hook(True, library))
@@ -94,7 +103,7 @@ def _connect(
     return result
 
 
-def _make_request(
+def _request(
     wrapped: Callable[..., Any], pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     exchange = _sending.get()
@@ -102,11 +111,19 @@ def _make_request(
         return wrapped(*args, **kwargs)
     exchange.requesting = True
     try:
-        response = wrapped(*args, **kwargs)
+        return wrapped(*args, **kwargs)
     except BaseException as error:
         exchange.failed(error)
         raise
-    exchange.answered(response)
+
+
+def _respond(
+    wrapped: Callable[..., Any], pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    response = _request(wrapped, pool, args, kwargs)
+    exchange = _sending.get()
+    if exchange is not None:
+        exchange.answered(response)
     return response
 
 
@@ -169,6 +186,10 @@ class _Exchange:
         self.now_ns = recorder.clock.monotonic_ns
         self.requesting = False
         """The request is being made, so who makes it sees its failures."""
+
+    def __del__(self) -> None:
+        # Its response was dropped, in a cycle whose socket the collector closed before it.
+        self.body_over(None)
 
     def begin(self, pool: Any) -> None:
         """The request wants a connection of ``pool``."""
@@ -236,7 +257,7 @@ class _Exchange:
     def body_over(self, error: BaseException | None) -> None:
         """The response has given its connection back, or was closed."""
         try:
-            if self._attempt is not None:
+            if self._attempt is not None and self._ours:
                 self._attempt.over(error)
         except Exception as fault:
             internal_error("clients.urllib3", fault)

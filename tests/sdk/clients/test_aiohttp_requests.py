@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +18,11 @@ Story = Callable[[], list[str]]
 Act = Callable[[aiohttp.ClientSession, str], Awaitable[Any]]
 
 STREAM = {"stream": True}
+
+VERSION = tuple(map(int, aiohttp.__version__.split(".")[:2]))
+# Narrower exceptions came with 3.10.
+READ_TIMEOUT: Any = getattr(aiohttp, "SocketTimeoutError", aiohttp.ServerTimeoutError)
+NO_HOST: Any = getattr(aiohttp, "ClientConnectorDNSError", aiohttp.ClientConnectorError)
 
 
 def named(recorded: Recorded, name: str) -> list[RecordedSpan]:
@@ -53,7 +59,7 @@ async def total_timeout(session: aiohttp.ClientSession, url: str) -> None:
 
 
 async def read_timeout(session: aiohttp.ClientSession, url: str) -> None:
-    with pytest.raises(aiohttp.SocketTimeoutError):
+    with pytest.raises(READ_TIMEOUT):
         await session.post(url, timeout=aiohttp.ClientTimeout(sock_read=0.05))
 
 
@@ -117,7 +123,7 @@ TABLE: list[tuple[Act, str, list[str]]] = [
     (users_loop, "429,200", ["POST #0 429 429", "wait rate_limit", "POST #1 200"]),
     (middleware, "500,200", ["POST #0 500 500", "wait retry_backoff", "POST #1 200"]),
     (total_timeout, "slow", ["POST #0 TimeoutError"]),
-    (read_timeout, "slow", ["POST #0 aiohttp.client_exceptions.SocketTimeoutError"]),
+    (read_timeout, "slow", [f"POST #0 {READ_TIMEOUT.__module__}.{READ_TIMEOUT.__qualname__}"]),
     (timeout_in_the_body, "200", ["POST #0 200 TimeoutError"]),
     (cancelled, "slow", ["POST #0 asyncio.exceptions.CancelledError"]),
     (cancelled_in_the_body, "200", ["POST #0 200 asyncio.exceptions.CancelledError"]),
@@ -134,6 +140,8 @@ def test_the_table(
     provider: Any, recorded: Recorded, story: Story, act: Act, script: str, expected: list[str]
 ) -> None:
     """Whatever becomes of a request: one attempt each time it goes out, with its true end."""
+    if act is middleware and VERSION < (3, 12):
+        pytest.skip("aiohttp has no middlewares for clients")
 
     async def main() -> None:
         async with aiohttp.ClientSession() as session:
@@ -213,7 +221,7 @@ def test_a_slow_connect_is_a_wait(recorded: Recorded) -> None:
     async def main() -> None:
         connector = aiohttp.TCPConnector(resolver=Resolver())
         async with aiohttp.ClientSession(connector=connector) as session:
-            with agentscope.llm_call(model="m"), pytest.raises(aiohttp.ClientConnectorDNSError):
+            with agentscope.llm_call(model="m"), pytest.raises(NO_HOST):
                 await session.post("http://model.test/")
 
     asyncio.run(main())
@@ -221,7 +229,7 @@ def test_a_slow_connect_is_a_wait(recorded: Recorded) -> None:
     assert wait.duration_s == pytest.approx(0.05, abs=0.04)
     assert wait.attributes["agentscope.wait.resource"] == "model.test"
     error = recorded.span("POST").attributes["error.type"]
-    assert error == "aiohttp.client_exceptions.ClientConnectorDNSError"
+    assert error == f"{NO_HOST.__module__}.{NO_HOST.__qualname__}"
 
 
 def test_what_an_attempt_says(provider: Any, recorded: Recorded) -> None:
@@ -289,6 +297,7 @@ def test_a_request_lasts_until_its_body_has_come(provider: Any, recorded: Record
     assert recorded.span("POST").duration_s == pytest.approx(0.1, abs=0.05)
 
 
+@pytest.mark.skipif(VERSION < (3, 10), reason="aiohttp does not try a stale connection again")
 def test_redirects_are_requests_and_so_are_stale_connections(
     provider: Any, recorded: Recorded
 ) -> None:
@@ -296,13 +305,13 @@ def test_redirects_are_requests_and_so_are_stale_connections(
     seen: list[str] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while (head := await reader.readuntil(b"\r\n\r\n")) and len(seen) != 2:
-            seen.append(head.split()[1].decode())
-            moved = seen[-1] == "/a"
-            first = b"302 Found\r\nlocation: /b" if moved else b"200 OK"
-            writer.write(b"HTTP/1.1 " + first + b"\r\ncontent-length: 0\r\n\r\n")
-        seen.append("cut")
-        writer.close()
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError):
+            while (head := await reader.readuntil(b"\r\n\r\n")) and len(seen) != 2:
+                seen.append(head.split()[1].decode())
+                moved = seen[-1] == "/a"
+                first = b"302 Found\r\nlocation: /b" if moved else b"200 OK"
+                writer.write(b"HTTP/1.1 " + first + b"\r\ncontent-length: 0\r\n\r\n")
+            seen.append("cut")
 
     async def main() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)

@@ -10,6 +10,8 @@ from typing import Any
 import aiohttp
 import anthropic
 import asyncpg
+import botocore.client
+import botocore.eventstream
 import httpx
 import httpx2
 import openai
@@ -44,6 +46,9 @@ METHODS: list[tuple[Any, str]] = [
     (asyncpg.Connection, "fetch"),
     (asyncpg.Connection, "execute"),
     (asyncpg.prepared_stmt.PreparedStatement, "fetch"),
+    (botocore.client.BaseClient, "_make_api_call"),
+    (botocore.eventstream.EventStream, "_parse_event"),
+    (botocore.eventstream.EventStream, "close"),
     (aiohttp.BaseConnector, "connect"),
     (aiohttp.ClientResponse, "start"),
     (urllib3.HTTPConnectionPool, "urlopen"),

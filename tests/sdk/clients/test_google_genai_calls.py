@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -14,6 +15,8 @@ import httpx2
 import pytest
 
 import agentscope
+from agentscope import conventions as c
+from agentscope.lab.mock_llm import MockLlmSettings, RunningMockLlm, running
 from agentscope.testing import Recorded
 
 with warnings.catch_warnings():  # of its own source, where it is compiled for the first time
@@ -26,6 +29,9 @@ pytestmark = pytest.mark.filterwarnings(  # it subclasses what aiohttp would not
 )
 
 Story = Callable[[], list[str]]
+
+VERSION = int(genai.__version__.partition(".")[0])
+CARRIERS: dict[str, Any] = {"httpx": httpx, "httpx2": httpx2} if VERSION >= 3 else {"httpx": httpx}
 
 ASK: dict[str, Any] = {"model": "gemini-test", "contents": "canary"}
 NAME = "generate_content gemini-test"
@@ -64,7 +70,7 @@ def test_a_call(
     assert story() == expected
 
 
-@pytest.mark.parametrize("over", ["aiohttp", "httpx", "httpx2"])
+@pytest.mark.parametrize("over", ["aiohttp", *CARRIERS])
 @pytest.mark.parametrize(("script", "options", "expected"), WHOLE)
 def test_an_asynchronous_call(
     provider: Any, story: Story, script: str, options: Any, expected: list[str], over: str
@@ -87,7 +93,7 @@ async def _http(over: str) -> Any:
     if over == "aiohttp":
         yield {}
     else:
-        async with {"httpx": httpx, "httpx2": httpx2}[over].AsyncClient() as http:
+        async with CARRIERS[over].AsyncClient() as http:
             yield {"httpx_async_client": http}
 
 
@@ -102,7 +108,7 @@ def test_a_streamed_call(
     assert story() == expected
 
 
-@pytest.mark.parametrize("over", ["aiohttp", "httpx2"])
+@pytest.mark.parametrize("over", ["aiohttp", list(CARRIERS)[-1]])
 @pytest.mark.parametrize(("script", "options", "expected"), STREAMED)
 def test_an_asynchronous_streamed_call(
     provider: Any, story: Story, script: str, options: Any, expected: list[str], over: str
@@ -208,6 +214,7 @@ def test_what_a_call_says(provider: Any, recorded: Recorded, streamed: bool) -> 
         first_chunk_s = attributes.pop("gen_ai.response.time_to_first_chunk")
         assert 0.09 < first_chunk_s <= span.duration_s
         assert attributes.pop("gen_ai.request.stream") is True
+        attributes.pop("agentscope.llm.longest_chunk_gap", None)
     assert attributes == SAID
     assert b"canary" not in b"".join(recorded.sink.span_fragments)
 
@@ -219,42 +226,192 @@ def test_a_refusal_says_its_word(provider: Any, recorded: Recorded) -> None:
     assert recorded.span(NAME).attributes["agentscope.llm.error_code"] == "RESOURCE_EXHAUSTED"
 
 
+@pytest.fixture(scope="module")
+def mock() -> Iterator[RunningMockLlm]:
+    """A mock LLM that calls one tool in a turn, then answers in 20 tokens, at once."""
+    knobs = "profile=instant;out=20;depth=1;calls=1"
+    with running(MockLlmSettings(port=0, knobs=knobs)) as server:
+        yield server
+
+
+def look_up(order: int) -> str:
+    """Look an order up."""
+    return f"order {order} is on its way"
+
+
+look_up.__annotations__ = {"order": int, "return": str}  # 2.0 does not know them as texts
+lookup = agentscope.tool(name="lookup")(look_up)
+
+TOOLS = types.GenerateContentConfig(tools=[lookup])
+ROUND = [*OK, "execute_tool lookup", *OK]
+
+
 def test_functions_called_automatically_lie_between_inferences(
-    recorded: Recorded, story: Story
+    mock: RunningMockLlm, story: Story
 ) -> None:
     """One public call that runs a function of the user's is two inferences, with the tool between."""
-    asks = {"functionCall": {"name": "lookup", "args": {"order": 7}}}
-    says = {"text": "done"}
-    parts = iter([asks, says])
+    with agentscope.turn("turn"), gemini(mock.root_url) as client:
+        answer = client.models.generate_content(**ASK, config=TOOLS)
+        assert "is on its way" in (answer.text or "")
+    assert story() == ROUND
 
-    def answer(_: httpx2.Request) -> httpx2.Response:
-        content = {"role": "model", "parts": [next(parts)]}
-        candidates = [{"content": content, "finishReason": "STOP"}]
-        return httpx2.Response(200, json={"candidates": candidates})
 
-    @agentscope.tool
-    def lookup(order: int) -> str:
-        """Look an order up."""
-        return f"order {order}"
+def test_a_streamed_answer_may_call_functions_too(mock: RunningMockLlm, story: Story) -> None:
+    """The same as a stream."""
+    with agentscope.turn("turn"), gemini(mock.root_url) as client:
+        chunks = list(client.models.generate_content_stream(**ASK, config=TOOLS))
+        assert "is on its way" in "".join(chunk.text or "" for chunk in chunks)
+    assert story() == ROUND
 
-    http = httpx2.Client(transport=httpx2.MockTransport(answer))
-    options = types.HttpOptions(httpx_client=http)
-    config = types.GenerateContentConfig(tools=[lookup])
-    client = genai.Client(api_key="k", http_options=options)
+
+def test_a_chat_that_is_awaited(mock: RunningMockLlm, story: Story) -> None:
+    """Each message of a chat is what a call is; its history is the library's affair."""
+
+    async def main() -> None:
+        client = gemini(mock.root_url)
+        chat = client.aio.chats.create(model="gemini-test", config=TOOLS)
+        with agentscope.turn("turn"):
+            assert "is on its way" in ((await chat.send_message("canary")).text or "")
+            async for _ in await chat.send_message_stream("And order 8?"):
+                pass
+        await client.aio.aclose()
+
+    asyncio.run(main())
+    assert story() == [*ROUND, *ROUND]
+
+
+def test_attempts_and_sleeps_add_up(mock: RunningMockLlm, recorded: Recorded) -> None:
+    """429, 500, 200: what is not an attempt is a sleep of the library's, named by its reason."""
+    options = types.HttpRetryOptions(attempts=3, initial_delay=0.1, exp_base=1, jitter=0.001)
+    model = "gemini-test@status=429,500,200"
+    with agentscope.turn("turn"), gemini(mock.root_url, retry_options=options) as client:
+        client.models.generate_content(model=model, contents="canary")
+    spans = [
+        span
+        for span in recorded.spans
+        if span.parent_id == recorded.span(f"generate_content {model}").span_id
+    ]
+    told = [
+        (s.name, s.attributes.get("http.response.status_code"))
+        for s in sorted(spans, key=lambda s: s.start_s)
+    ]
+    assert told == [
+        ("POST", 429),
+        ("wait rate_limit", None),
+        ("POST", 500),
+        ("wait retry_backoff", None),
+        ("POST", 200),
+    ]
+    sleeps = [span.duration_s for span in spans if span.name.startswith("wait ")]
+    assert sleeps == pytest.approx([0.1, 0.1], abs=0.05)
+    ends_s = [span.start_s + span.duration_s for span in spans]
+    between_s = max(ends_s) - min(span.start_s for span in spans)
+    assert sum(span.duration_s for span in spans) == pytest.approx(between_s, abs=1e-6)
+
+
+@pytest.mark.parametrize("model", ["text-embedding-004", "gemini-embedding-2"])
+@pytest.mark.parametrize("vertex", [False, True])
+def test_embeddings(mock: RunningMockLlm, recorded: Recorded, model: str, vertex: bool) -> None:
+    """One request is one inference, at Google's three addresses for vectors; its tokens are input."""
+    options = types.HttpOptions(base_url=mock.root_url)
+    client = genai.Client(api_key="canary-key", vertexai=vertex, http_options=options)
+    asked: Any = {"model": model, "contents": "four words of text"}
+
+    async def awaited() -> Any:
+        try:
+            return await client.aio.models.embed_content(**asked)
+        finally:
+            await client.aio.aclose()
+
+    with agentscope.turn("turn"), client:
+        answers = [client.models.embed_content(**asked), asyncio.run(awaited())]
+    assert [len(answer.embeddings[0].values) for answer in answers] == [64, 64]
+    first, second = (span for span in recorded.spans if span.name == f"embeddings {model}")
+    assert first.attributes == second.attributes
+    counted = {"gen_ai.usage.input_tokens": 5}
+    if VERSION < 3 and not vertex:
+        counted = {}  # it does not hand Gemini's count on
+    assert first.attributes == {
+        "gen_ai.operation.name": "embeddings",
+        "gen_ai.provider.name": "gcp.vertex_ai" if vertex else "gcp.gemini",
+        "gen_ai.request.model": model,
+        "agentscope.outcome": "ok",
+        **counted,
+    }
+
+
+def test_a_refusal_names_the_quota(recorded: Recorded) -> None:
+    """A minute's quota of one: read from the body of the 429, and gone when the model answers."""
+    clock_ns = [0]
+    settings = MockLlmSettings(port=0, rpm=1, knobs="profile=instant;out=12")
+    quota = ("gcp.gemini", "gemini-test", "requests")
+
+    def gauges() -> list[float | None]:
+        metrics = (
+            c.RATELIMIT_LIMIT, c.RATELIMIT_WINDOW, c.RATELIMIT_REMAINING, c.RATELIMIT_RESET
+        )  # fmt: skip
+        return [recorded.value(metric, *quota) for metric in metrics]
+
+    with (
+        running(settings, lambda: clock_ns[0]) as server,
+        gemini(server.root_url) as client,
+        agentscope.turn("turn"),
+    ):
+        client.models.generate_content(**ASK)
+        assert gauges() == [None, None, None, None]
+        clock_ns[0] += 15 * 10**9
+        with failing:
+            client.models.generate_content(**ASK)
+        assert gauges() == [1, 60, 0, 45]
+        clock_ns[0] += 45 * 10**9
+        client.models.generate_content(**ASK)
+        assert gauges() == [1, 60, None, None]
+
+
+def answering(*answers: dict[str, Any], **options: Any) -> genai.Client:
+    """A client to which these are the parts of an answer; a stream where they are several."""
+    body = "".join(f"data: {json.dumps(answer)}\r\n\r\n" for answer in answers)
+    if len(answers) == 1:
+        body = json.dumps(answers[0])
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=body))
+    http = types.HttpOptions(httpx_client=httpx.Client(transport=transport))
+    return genai.Client(api_key="k", http_options=http, **options)
+
+
+USED = {
+    "promptTokenCount": 17,
+    "toolUsePromptTokenCount": 3,
+    "candidatesTokenCount": 5,
+    "thoughtsTokenCount": 2,
+}
+
+
+@pytest.mark.parametrize(("total", "output"), [(27, 7), (25, 5), (None, 7)])
+def test_thoughts_are_counted_once(recorded: Recorded, total: int | None, output: int) -> None:
+    """Google's total tells whether its candidates' tokens hold the thoughts; they do not, usually."""
+    usage = {**USED, "totalTokenCount": total}
     with agentscope.turn("turn"):
-        assert client.models.generate_content(**ASK, config=config).text == "done"
-    assert story() == [*OK, "execute_tool lookup", *OK]
+        answering({"candidates": [], "usageMetadata": usage}).models.generate_content(**ASK)
+    attributes = recorded.span(NAME).attributes
+    assert attributes["gen_ai.usage.input_tokens"] == 20
+    assert attributes["gen_ai.usage.output_tokens"] == output
+    assert attributes["gen_ai.usage.reasoning.output_tokens"] == 2
+
+
+def test_a_blocked_prompt_is_an_answer(recorded: Recorded) -> None:
+    """A stream without a candidate is whole when it says why there is none."""
+    blocked = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": USED}
+    with agentscope.turn("turn"):
+        list(answering(blocked, {}).models.generate_content_stream(**ASK))
+    attributes = recorded.span(NAME).attributes
+    assert attributes["agentscope.outcome"] == "ok"
+    assert attributes["gen_ai.response.finish_reasons"] == ["SAFETY"]
 
 
 def test_vertex_is_a_provider_of_its_own(recorded: Recorded) -> None:
-    """The same library asks Vertex AI."""
-    http = httpx2.Client(
-        transport=httpx2.MockTransport(lambda _: httpx2.Response(200, json={"candidates": []}))
-    )
-    options = types.HttpOptions(httpx_client=http)
-    client = genai.Client(vertexai=True, api_key="k", http_options=options)
+    """The same library asks Vertex AI; an answer that counts nothing leaves nothing to tell."""
     with agentscope.turn("turn"):
-        client.models.generate_content(**ASK)
+        answering({"candidates": []}, vertexai=True).models.generate_content(**ASK)
     span = recorded.span(NAME)
     assert span.attributes["gen_ai.provider.name"] == "gcp.vertex_ai"
     assert "gen_ai.usage.input_tokens" not in span.attributes

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import agentscope
 from agentscope import conventions as c
-from agentscope.clients.headers import MAX_HEADERS, kept_headers, server_processing_s
+from agentscope.clients import instrument_clients, uninstrument_clients
+from agentscope.clients.google_quotas import exceeded
+from agentscope.clients.headers import MAX_HEADERS, kept_headers, selected, server_processing_s
 from agentscope.clients.ratelimit import Quota, amount, duration_s, publish, quotas, reset_s
 from agentscope.recording.span import AttributeValue
 from agentscope.testing import recording
@@ -17,9 +23,13 @@ NOON_S = 1_790_000_000.0
 
 def kept(**headers: str) -> dict[str, AttributeValue]:
     """Headers as a span keeps them; an underscore is a hyphen."""
-    return kept_headers(
-        [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    )
+    lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return read(lines)
+
+
+def read(headers: list[tuple[bytes, bytes]]) -> dict[str, AttributeValue]:
+    """Headers as they come, as a span keeps them."""
+    return kept_headers(selected(headers))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +183,7 @@ def test_together_and_replicate() -> None:
 
 def test_litellm() -> None:
     """The proxy's own quota comes before the provider's that it passes on; parts never mix."""
-    headers = kept_headers(
+    headers = read(
         [
             (b"llm_provider-x-ratelimit-limit-requests", b"500"),
             (b"llm_provider-x-ratelimit-reset-requests", b"120ms"),
@@ -197,9 +207,7 @@ def test_what_is_published() -> None:
         x_ratelimit_remaining_tokens_month="9999999225",
     )
     with recording() as recorded:
-        publish(recorded.recorder, headers, "mistral_ai", "large")
-        recorded.clock.advance(1.5)
-        recorded.recorder.work()
+        publish(headers, "mistral_ai", "large", NOON_S, recorded.instruments)
         labels = ("mistral_ai", "large", "tokens")
         assert recorded.value(c.RATELIMIT_LIMIT, *labels) == 2_000_000
         assert recorded.value(c.RATELIMIT_REMAINING, *labels) == 0
@@ -207,9 +215,188 @@ def test_what_is_published() -> None:
         assert recorded.value(c.RATELIMIT_WINDOW, *labels) == 60
 
 
+NOON = "Sun, 07 Apr 2024 12:00:00 GMT"
+DIALECTS: dict[str, tuple[dict[str, str], set[tuple[str | float | None, ...]]]] = {
+    # dimension, limit, remaining, reset in seconds, window in seconds
+    "openai": (
+        {
+            "x-ratelimit-limit-requests": "500",
+            "x-ratelimit-remaining-requests": "0",
+            "x-ratelimit-reset-requests": "1m0s",
+            "x-ratelimit-limit-tokens": "30000",
+            "x-ratelimit-remaining-tokens": "29000",
+            "x-ratelimit-reset-tokens": "2s",
+        },
+        {("requests", 500, 0, 60, 60), ("tokens", 30_000, 29_000, 2, 60)},
+    ),
+    "azure.ai.openai": (
+        {
+            "x-ratelimit-limit-requests": "10",
+            "x-ratelimit-remaining-requests": "0",
+            "x-ratelimit-renewalperiod-requests": "10",
+            "x-ratelimit-remaining-tokens": "-1",
+            "retry-after": "7",
+        },
+        {("requests", 10, 0, None, 10)},
+    ),
+    "anthropic": (
+        {
+            "date": NOON,
+            "anthropic-ratelimit-requests-limit": "50",
+            "anthropic-ratelimit-requests-remaining": "0",
+            "anthropic-ratelimit-requests-reset": "2024-04-07T12:00:12Z",
+            "anthropic-ratelimit-output-tokens-limit": "8000",
+            "anthropic-ratelimit-output-tokens-remaining": "8000",
+            "anthropic-ratelimit-output-tokens-reset": "2024-04-07T12:00:00Z",
+        },
+        {("requests", 50, 0, 12, 60), ("output_tokens", 8000, 8000, 0, 60)},
+    ),
+    "groq": (
+        {
+            "x-ratelimit-limit-requests": "14400",
+            "x-ratelimit-remaining-requests": "14370",
+            "x-ratelimit-reset-requests": "2m59.56s",
+            "x-ratelimit-limit-tokens": "6000",
+            "x-ratelimit-remaining-tokens": "0",
+            "x-ratelimit-reset-tokens": "59.99s",
+        },
+        {("requests", 14_400, 14_370, 179.56, 86_400), ("tokens", 6000, 0, 59.99, 60)},
+    ),
+    "mistral_ai": (
+        {
+            "x-ratelimit-limit-req-minute": "60",
+            "x-ratelimit-remaining-req-minute": "0",
+            "x-ratelimit-limit-tokens-minute": "50000",
+            "x-ratelimit-remaining-tokens-minute": "41000",
+        },
+        {("requests", 60, 0, None, 60), ("tokens", 50_000, 41_000, None, 60)},
+    ),
+    "together_ai": (
+        {
+            "x-ratelimit-limit": "10",
+            "x-ratelimit-remaining": "0",
+            "x-ratelimit-reset": "1",
+            "x-tokenlimit-limit": "3000",
+            "x-tokenlimit-remaining": "2999",
+        },
+        {("requests", 10, 0, 1, None), ("tokens", 3000, 2999, None, None)},
+    ),
+    "replicate": (  # the limit itself is in its documents only
+        {"ratelimit-remaining": "0", "ratelimit-reset": "30", "retry-after": "30"},
+        {("requests", None, 0, 30, None)},
+    ),
+    "litellm": (
+        {
+            "llm_provider-x-ratelimit-limit-requests": "500",
+            "llm_provider-x-ratelimit-remaining-requests": "0",
+            "llm_provider-x-ratelimit-reset-requests": "60s",
+        },
+        {("requests", 500, 0, 60, 60)},
+    ),
+    "aws.bedrock": ({"x-amzn-errortype": "ThrottlingException:http://internal.amazon.com"}, set()),
+    "gcp.gemini": ({"server-timing": "gfet4t7; dur=42"}, set()),  # its body tells: see below
+}
+
+
+@pytest.mark.parametrize("provider", DIALECTS)
+def test_a_refusal_that_the_client_swallows_tells_of_the_quota(provider: str) -> None:
+    """Each provider's headers on a 429, tried again and answered without any: they are published."""
+    headers, expected = DIALECTS[provider]
+    answers = [httpx2.Response(429, headers=headers), httpx2.Response(200)]
+    with recording(real_time=True) as recorded:
+        instrument_clients(["httpx2"])
+        with (
+            httpx2.Client(transport=httpx2.MockTransport(lambda _: answers.pop(0))) as client,
+            agentscope.turn("turn"),
+            agentscope.llm_call(provider=provider, model="large"),
+        ):
+            while client.post("https://model.test").status_code != 200:
+                pass
+        uninstrument_clients()
+        published = {
+            (
+                dimension,
+                *(recorded.value(metric, provider, "large", dimension) for metric in GAUGES),
+            )
+            for dimension in ("requests", "tokens", "input_tokens", "output_tokens")
+        }
+    assert {row for row in published if any(value is not None for value in row[1:])} == expected
+
+
+GAUGES = (c.RATELIMIT_LIMIT, c.RATELIMIT_REMAINING, c.RATELIMIT_RESET, c.RATELIMIT_WINDOW)
+
+FREE_TIER = {
+    "error": {
+        "code": 429,
+        "status": "RESOURCE_EXHAUSTED",
+        "details": [
+            {
+                "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+                "violations": [
+                    {
+                        "quotaMetric": "generativelanguage.googleapis.com/"
+                        "generate_content_free_tier_requests",
+                        "quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier",
+                        "quotaValue": "250",
+                    },
+                    {
+                        "quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier",
+                        "quotaDimensions": {"location": "global", "model": "gemini-2.5-flash"},
+                        "quotaValue": "10",
+                    },
+                    {
+                        "quotaId": "GenerateContentInputTokensPerModelPerMinute-FreeTier",
+                        "quotaValue": "250000",
+                    },
+                ],
+            },
+            {"@type": "type.googleapis.com/google.rpc.Help", "links": []},
+            {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "46.5s"},
+        ],
+    }
+}
+
+
+def violated(**violation: str) -> Any:
+    kind = "type.googleapis.com/google.rpc.QuotaFailure"
+    return {"error": {"details": [{"@type": kind, "violations": [violation]}]}}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        # Of a minute's quota and a day's the minute's; the wait is the reset of a minute's alone.
+        (
+            FREE_TIER,
+            [Quota("requests", 10, 0, 46.5, 60), Quota("input_tokens", 250_000, 0, 46.5, 60)],
+        ),
+        (
+            violated(quotaId="GenerateRequestsPerDayPerProjectPerModel", quotaValue="1500"),
+            [Quota("requests", 1500, 0, None, 86_400)],
+        ),
+        (
+            violated(quotaId="GenerateContentPaidTierInputTokensPerModelPerMinute"),
+            [Quota("input_tokens", None, 0, None, 60)],
+        ),
+        (violated(quotaId="ConcurrentSessionsPerProject", quotaValue="3"), []),
+        (violated(), []),
+        (
+            {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}},
+            [],
+        ),  # Vertex AI's shared capacity
+        ({"error": {"details": "none"}}, []),
+        ({"error": {"details": [None, {"@type": 3}]}}, []),
+        ("Too many requests", []),
+    ],
+)
+def test_googles_refusals(body: Any, expected: list[Quota]) -> None:
+    """A quota's identity says what it counts and for how long; what names no quota tells nothing."""
+    assert exceeded(body) == expected
+
+
 def test_only_listed_headers_are_kept() -> None:
     """By name or family, in lower case, repeated ones together; cookies and the rest are not."""
-    headers = kept_headers(
+    headers = read(
         [
             (b"Set-Cookie", b"canary"),
             (b"Authorization", b"canary"),
@@ -247,7 +434,7 @@ VALUES = st.one_of(
 @given(st.lists(st.tuples(NAMES.map(str.encode) | st.binary(max_size=300), VALUES)), VALUES)
 def test_any_headers_are_bounded(headers: list[tuple[bytes, bytes]], date: bytes) -> None:
     """A server's headers cannot fail us, fill a span, or make a reading that is no number."""
-    kept = kept_headers([*headers, (b"date", date)])
+    kept = read([(b"date", date), *headers])
     assert len(kept) <= MAX_HEADERS
     assert all(len(str(one)) <= 256 for values in kept.values() for one in list(values))  # type: ignore[arg-type]  # lists, all
     for quota in quotas(kept, NOON_S):
@@ -269,7 +456,7 @@ def test_any_headers_are_bounded(headers: list[tuple[bytes, bytes]], date: bytes
 )
 def test_server_processing(name: str, text: str, expected: float | None) -> None:
     """Milliseconds become seconds; what is no time is no reading."""
-    assert server_processing_s(kept_headers([(name.encode(), text.encode())])) == expected
+    assert server_processing_s(read([(name.encode(), text.encode())])) == expected
 
 
 def test_openais_own_time_comes_first() -> None:

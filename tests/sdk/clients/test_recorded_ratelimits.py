@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agentscope.clients.headers import kept_headers
+from agentscope.clients.headers import kept_headers, selected
 from agentscope.clients.ratelimit import Quota, quotas
 
 SHARED = os.environ.get("AGENTSCOPE_SHARED_DATA")
@@ -26,7 +26,7 @@ OTHER = ("usage_based", "query-cost")
 
 def read(row: dict[str, Any]) -> list[Quota]:
     headers = [(name.encode(), value.encode()) for name, value in row["headers"].items()]
-    return quotas(kept_headers(headers), float(row["received_at"]))
+    return quotas(kept_headers(selected(headers)), float(row["received_at"]))
 
 
 @pytest.fixture(scope="module")

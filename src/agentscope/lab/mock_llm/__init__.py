@@ -1,4 +1,4 @@
-"""A mock LLM that speaks OpenAI's and Anthropic's protocols, quotas and waiting times included.
+"""A mock LLM that speaks OpenAI's, Anthropic's, Google's and Amazon's protocols, quotas included.
 
 ``serve(MockLlmSettings(rpm=60))`` blocks, as ``agentscope mock-llm`` does; ``with running(…) as
 server`` starts one beside a test. What a conversation gets is a function of the seed and of the

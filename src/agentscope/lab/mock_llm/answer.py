@@ -15,7 +15,7 @@ from agentscope.lab.mock_llm.knobs import Behaviour, split_model
 from agentscope.lab.mock_llm.latency import Timing, draw_timing
 from agentscope.lab.mock_llm.planner import plan_answer
 from agentscope.lab.mock_llm.quota import Grant
-from agentscope.lab.mock_llm.replies import Reply, compose
+from agentscope.lab.mock_llm.replies import Reply, Usage, compose
 from agentscope.lab.mock_llm.request import ModelRequest
 from agentscope.lab.mock_llm.settings import MockLlmSettings
 from agentscope.lab.mock_llm.streaming import StreamWriter
@@ -100,7 +100,7 @@ class Answer:
                 self.headers.append((b"retry-after", behaviour.retry_after.encode()))
             if behaviour.should_retry:
                 self.headers.append((b"x-should-retry", behaviour.should_retry.encode()))
-            raise self.provider.planted(int(fault))
+            raise self.provider.planted(int(fault), behaviour.retry_after)
 
     async def _whole(self, reply: Reply, timing: Timing, gone: asyncio.Future[Message]) -> bool:
         due_s = self.arrived_s + timing.due_s(reply.usage.visible)
@@ -116,20 +116,22 @@ class Answer:
             return False
         body = self.exchange.whole(reply, self.model)
         self.counters.lag.add(time.monotonic() - due_s)
-        await send_body(self.send, 200, body, [*self.headers, JSON, *self._spent()])
+        await send_body(self.send, 200, body, [*self.headers, JSON, *self._spent(reply.usage)])
         return True
 
     async def _stream(
         self, reply: Reply, timing: Timing, gone: asyncio.Future[Message], truncated: bool
     ) -> bool:
-        stream = self.exchange.stream(reply, self.model)
+        stream, framing = self.exchange.stream(reply, self.model), self.provider.framing
         first_s = self.arrived_s + timing.first_s
-        writer = StreamWriter(self.send, gone, self.counters, stream, first_s, timing.token_s)
+        writer = StreamWriter(
+            self.send, gone, self.counters, stream, framing.count, first_s, timing.token_s
+        )
         # As at the providers, the headers come when the model has begun.
         if not await wait_until(first_s, gone):
             return False
         self.grant.settle("input_tokens", reply.usage.prompt - reply.usage.cached)
-        kind = (b"content-type", b"text/event-stream; charset=utf-8")
+        kind = (b"content-type", framing.content_type)
         no_cache = (b"cache-control", b"no-cache")
         try:
             await writer.start([*self.headers, kind, no_cache, *self._spent()])
@@ -146,7 +148,9 @@ class Answer:
         """Charge what a model that has begun used: the input, and the output as far as it came."""
         usage = reply.usage
         self.grant.settle("input_tokens", usage.prompt - usage.cached)
-        self.grant.settle("output_tokens", usage.reasoning + min(tokens, usage.visible))
+        output = usage.reasoning + min(tokens, usage.visible)
+        self.grant.settle("output_tokens", output)
+        self.grant.settle("tokens", usage.prompt + output)
 
-    def _spent(self) -> Headers:
-        return self.provider.spent_headers(time.monotonic() - self.arrived_s)
+    def _spent(self, usage: Usage | None = None) -> Headers:
+        return self.provider.spent_headers(time.monotonic() - self.arrived_s, usage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import time
 import traceback
@@ -26,7 +27,17 @@ from agentscope.lab.mock_llm.settings import MockLlmSettings
 from agentscope.lab.mock_llm.wire import Headers, Receive, Scope, Send, read_body, send_json
 
 _ATTEMPT = b"x-stainless-retry-count"
-_READ_HEADERS = frozenset({b"authorization", b"x-api-key", b"anthropic-version", _ATTEMPT})
+_AMAZONS_ATTEMPT = b"amz-sdk-request"  # ttl=20261121T150837Z; attempt=2; max=3
+_READ_HEADERS = frozenset(
+    {
+        b"authorization",
+        b"x-api-key",
+        b"x-goog-api-key",
+        b"anthropic-version",
+        _ATTEMPT,
+        _AMAZONS_ATTEMPT,
+    }
+)
 
 
 class MockLlmApp:
@@ -51,7 +62,9 @@ class MockLlmApp:
         dialect = self._dialects.at(path) if method == "POST" else None
         provider = dialect.provider if dialect else self._dialects.provider_of(headers_in)
         request_id = f"req_{uuid4().hex}"
-        headers: Headers = [(provider.id_header, request_id.encode())]
+        headers: Headers = []
+        if provider.id_header:
+            headers.append((provider.id_header, request_id.encode()))
         try:
             if dialect is None:
                 await send_json(send, 200, self._look_up(method, path), headers)
@@ -59,6 +72,7 @@ class MockLlmApp:
                 await self._respond(dialect, scope, receive, send, headers_in, headers)
         except ApiError as error:
             body = provider.error_body(error, request_id)
+            headers += provider.error_headers(error)
             await send_json(send, error.status, body, headers)
 
     def _look_up(self, method: str, path: str) -> dict[str, Any]:
@@ -161,8 +175,9 @@ class MockLlmApp:
         headers += provider.quota_headers(quota, now_ns)
         if refusal is not None:
             counters.refused["too_large" if refusal.too_large else refusal.dimension] += 1
-            in_ms = provider.retry_in_ms and self.settings.retry_after_ms
-            headers += retry_headers(refusal, in_ms)
+            if provider.says_retry_after:
+                in_ms = provider.retry_in_ms and self.settings.retry_after_ms
+                headers += retry_headers(refusal, in_ms)
             raise provider.refused(refusal, model)
         counters.admitted += 1
         counters.tokens_charged += sum(charge.values()) - charge["requests"]
@@ -178,15 +193,21 @@ class MockLlmApp:
     ) -> str | None:
         """The fault of this attempt: another attempt of the same request may have another."""
         fault: str | None = None
+        told = _told_attempt(headers_in)
         if behaviour.script:
-            told = headers_in.get(_ATTEMPT)
             fault = self._attempts.scripted(behaviour.script, told, path.encode() + body)
         elif behaviour.faults:
-            attempt = headers_in.get(_ATTEMPT, b"0").decode("latin-1")
+            attempt = (told or b"0").decode("latin-1")
             digest = blake2b(body, digest_size=16).hexdigest()
             draws = Draws(self.settings.seed, "fault", digest, attempt)
             fault = draw_fault(behaviour.faults, draws)
         return None if fault == TRUNCATE and not streamed else fault
+
+
+def _told_attempt(headers: dict[bytes, bytes]) -> bytes | None:
+    """How often the client library says that it sent the request before; None without a word."""
+    attempt = re.search(rb"\battempt=([1-9]\d{0,8})\b", headers.get(_AMAZONS_ATTEMPT, b""))
+    return b"%d" % (int(attempt[1]) - 1) if attempt else headers.get(_ATTEMPT)
 
 
 def _behaviours(settings: MockLlmSettings) -> Callable[[str], tuple[str, Behaviour]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from agentscope.lab.mock_llm.replies import ToolCall
@@ -11,12 +12,22 @@ from agentscope.lab.mock_llm.wording import split_text
 
 Frame = TypeVar("Frame")
 
-EVENT_END = b"\n\n"
-"""JSON has no bare line ends, so this stands nowhere else."""
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How a provider puts events into the body of a response."""
+
+    content_type: bytes
+    count: Callable[[bytes], int]
+    """How many whole events are in these bytes."""
+
+
+# JSON has no bare line ends, so an empty line stands nowhere but after an event.
+SERVER_SENT_EVENTS = Framing(b"text/event-stream; charset=utf-8", lambda body: body.count(b"\n\n"))
 
 
 class EventStream(Protocol):
-    """The events of a streamed answer as bytes; each of them ends with an empty line."""
+    """The events of a streamed answer as bytes, whole ones each time."""
 
     @property
     def count(self) -> int:

@@ -68,8 +68,8 @@ def parse_script(text: str) -> tuple[str, ...]:
 class Attempts:
     """Which attempt of its request each request is.
 
-    Client libraries of OpenAI and Anthropic say it in a header. Where no header says it, equal
-    requests are taken for attempts of one another, and a script that has come to its end begins
+    Client libraries of OpenAI, Anthropic and Amazon say it in a header. Where no header says it,
+    equal requests are taken for attempts of one another, and a script that has come to its end begins
     again.
     """
 

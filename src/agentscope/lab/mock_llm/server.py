@@ -32,9 +32,14 @@ class RunningMockLlm:
     app: MockLlmApp
 
     @property
-    def anthropic_base_url(self) -> str:
-        """What an Anthropic client takes as its: the address without ``/v1``."""
+    def root_url(self) -> str:
+        """What Google's and Amazon's clients take as their address: it is without ``/v1``."""
         return self.base_url.removesuffix("/v1")
+
+    @property
+    def anthropic_base_url(self) -> str:
+        """What an Anthropic client takes as its ``base_url``, the same."""
+        return self.root_url
 
 
 def serve(

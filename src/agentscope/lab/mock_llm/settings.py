@@ -19,11 +19,11 @@ class MockLlmSettings:
     rpm: int | None = None
     """Requests per minute of each API key and model; None for no limit."""
     tpm: int | None = None
-    """Tokens per minute of each API key and model, at OpenAI's addresses; None for no limit."""
+    """Tokens per minute of each API key and model, at OpenAI's and Bedrock's; None for no limit."""
     itpm: int | None = None
-    """Input tokens per minute of each API key and model, at Anthropic's; None for no limit."""
+    """Input tokens per minute of each API key and model, at Anthropic's and Google's."""
     otpm: int | None = None
-    """Output tokens per minute of each API key and model, at Anthropic's; None for no limit."""
+    """Output tokens per minute of each API key and model, at Anthropic's."""
     retry_after_ms: bool = True
     """Whether a 429 says its wait in milliseconds too, not in whole seconds alone."""
     knobs: str = ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from agentscope.lab.mock_llm.counters import Counters
-from agentscope.lab.mock_llm.events import EVENT_END, EventStream
+from agentscope.lab.mock_llm.events import EventStream
 from agentscope.lab.mock_llm.wire import EARLY_S, Headers, Message, Send, wait_until
 
 
@@ -23,6 +24,7 @@ class StreamWriter:
         gone: asyncio.Future[Message],
         counters: Counters,
         stream: EventStream,
+        count_events: Callable[[bytes], int],
         first_s: float,
         token_s: float,
     ) -> None:
@@ -30,6 +32,7 @@ class StreamWriter:
         self._gone = gone
         self._counters = counters
         self._stream = stream
+        self._count_events = count_events
         self._first_s = first_s
         self._token_s = token_s
         self._sent_s = 0.0
@@ -83,7 +86,7 @@ class StreamWriter:
         counters = self._counters
         # A reader that does not read is no lateness of ours.
         counters.lag.add(now_s - max(due_s, self._sent_s))
-        counters.events_written += body.count(EVENT_END)
+        counters.events_written += self._count_events(body)
         counters.writes += 1
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
         self._sent_s = time.monotonic()

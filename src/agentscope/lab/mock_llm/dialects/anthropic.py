@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 from agentscope.lab.mock_llm.dialects.dialect import HeaderList
 from agentscope.lab.mock_llm.errors import ApiError
+from agentscope.lab.mock_llm.events import SERVER_SENT_EVENTS, Framing
 from agentscope.lab.mock_llm.quota import Dimension, Quota, Reading, Refusal
+from agentscope.lab.mock_llm.replies import Usage
 
 SECOND_NS = 1_000_000_000
 
@@ -48,8 +50,10 @@ class AnthropicProvider:
     fixed_headers: ClassVar[tuple[tuple[bytes, bytes], ...]] = (
         (b"anthropic-organization-id", b"org-mock"),
     )
+    says_retry_after: ClassVar[bool] = True
     retry_in_ms: ClassVar[bool] = False
     corrected: ClassVar[tuple[Dimension, ...]] = ("input_tokens", "output_tokens")
+    framing: ClassVar[Framing] = SERVER_SENT_EVENTS
 
     def __init__(self, wall_ns: Callable[[], int] = time.time_ns) -> None:
         self._wall_ns = wall_ns
@@ -84,7 +88,7 @@ class AnthropicProvider:
                 headers += _headers(name, readings[dimension], wall_ns, 1000)
         return headers
 
-    def spent_headers(self, spent_s: float) -> HeaderList:
+    def spent_headers(self, spent_s: float, usage: Usage | None) -> HeaderList:
         """Nothing: Anthropic does not say how long it took."""
         return []
 
@@ -101,10 +105,14 @@ class AnthropicProvider:
             message += "Please try again later."
         return ApiError(429, message, "rate_limit_error")
 
-    def planted(self, status: int) -> ApiError:
+    def planted(self, status: int, retry_after: str) -> ApiError:
         """The error of a fault that was asked for."""
         message = _FAULT_MESSAGES.get(status, f"Fault with status {status}.")
         return ApiError(status, message, _kind(status))
+
+    def error_headers(self, error: ApiError) -> HeaderList:
+        """Nothing: the body says it all."""
+        return []
 
     def error_body(self, error: ApiError, request_id: str) -> dict[str, Any]:
         """The error by its kind; what only OpenAI says of errors is left out."""

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 from agentscope.lab.mock_llm.dialects.dialect import HeaderList
 from agentscope.lab.mock_llm.errors import ApiError, invalid_request
+from agentscope.lab.mock_llm.events import SERVER_SENT_EVENTS, Framing
 from agentscope.lab.mock_llm.quota import Dimension, Quota, Refusal, duration_text
+from agentscope.lab.mock_llm.replies import Usage
 from agentscope.lab.mock_llm.request import Offer, ToolChoice, ToolMode
 
 _LIMITS_PAGE = "https://platform.openai.com/account/rate-limits"
@@ -31,8 +33,10 @@ class OpenAIProvider:
 
     id_header: ClassVar[bytes] = b"x-request-id"
     fixed_headers: ClassVar[tuple[tuple[bytes, bytes], ...]] = ((b"openai-version", b"2020-10-01"),)
+    says_retry_after: ClassVar[bool] = True
     retry_in_ms: ClassVar[bool] = True
     corrected: ClassVar[tuple[Dimension, ...]] = ()
+    framing: ClassVar[Framing] = SERVER_SENT_EVENTS
 
     def api_key(self, headers: Mapping[bytes, bytes]) -> bytes:
         """The bearer token."""
@@ -52,7 +56,7 @@ class OpenAIProvider:
                 headers.append((f"x-ratelimit-{name}-{dimension}".encode(), value.encode()))
         return headers
 
-    def spent_headers(self, spent_s: float) -> HeaderList:
+    def spent_headers(self, spent_s: float, usage: Usage | None) -> HeaderList:
         """``openai-processing-ms``, up to the headers."""
         return [(b"openai-processing-ms", b"%d" % (spent_s * 1000))]
 
@@ -73,11 +77,15 @@ class OpenAIProvider:
             )
         return ApiError(429, message, refusal.dimension, "rate_limit_exceeded")
 
-    def planted(self, status: int) -> ApiError:
+    def planted(self, status: int, retry_after: str) -> ApiError:
         """The error of a fault that was asked for."""
         message = _FAULT_MESSAGES.get(status, f"Fault with status {status}.")
         otherwise = "server_error" if status >= 500 else "invalid_request_error"
         return ApiError(status, message, _FAULT_KINDS.get(status, otherwise))
+
+    def error_headers(self, error: ApiError) -> HeaderList:
+        """Nothing: the body says it all."""
+        return []
 
     def error_body(self, error: ApiError, request_id: str) -> dict[str, Any]:
         """The error alone: the request's name is in the headers."""
