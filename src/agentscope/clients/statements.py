@@ -14,7 +14,8 @@ _TOKEN = re.compile(
       (?P<skip> \s+ | --[^\n]* | /\*.*?\*/ )
     | (?P<value> [eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*'
                | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ | \$\d+ | \d[\w.]* )
-    | (?P<name> (?:"[^"]{1,63}"|[^\W\d][\w$]{0,62}) (?:\.(?:"[^"]{1,63}"|[^\W\d][\w$]{0,62})){0,2} )
+    | (?P<name> (?:"[^"]{1,63}"|`[^`]{1,63}`|[^\W\d][\w$]{0,62})
+                (?:\.(?:"[^"]{1,63}"|`[^`]{1,63}`|[^\W\d][\w$]{0,62})){0,2} )
     | (?P<mark> . )
     """,
     re.VERBOSE | re.DOTALL,
@@ -26,10 +27,13 @@ _VERBS = frozenset({
     "ABORT", "SAVEPOINT", "RELEASE", "SET", "RESET", "SHOW", "LOCK", "LISTEN", "UNLISTEN",
     "NOTIFY", "CREATE", "ALTER", "DROP", "TRUNCATE", "COMMENT", "GRANT", "REVOKE", "ANALYZE",
     "VACUUM", "EXPLAIN", "REINDEX", "CLUSTER", "REFRESH", "DECLARE", "FETCH", "MOVE", "CLOSE",
-    "DISCARD", "CHECKPOINT",
+    "DISCARD", "CHECKPOINT", "REPLACE", "PRAGMA", "ATTACH", "DETACH",
 })  # fmt: skip
 _MAIN_VERBS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"})
-_BEFORE_TABLE = {"SELECT": "FROM", "DELETE": "FROM", "INSERT": "INTO", "MERGE": "INTO"}
+_BEFORE_TABLE = {
+    "SELECT": "FROM", "DELETE": "FROM", "INSERT": "INTO", "MERGE": "INTO", "REPLACE": "INTO",
+}  # fmt: skip
+_BEFORE_STATEMENT = frozenset({"WITH", "DECLARE"})
 _TABLE_FOLLOWS = frozenset({"UPDATE", "TRUNCATE", "COPY", "TABLE"})
 _OF_TABLES = frozenset({"CREATE", "ALTER", "DROP"})
 _NOISE = frozenset({"ONLY", "TABLE", "IF", "NOT", "EXISTS", "LATERAL"})
@@ -40,6 +44,8 @@ class Summary(NamedTuple):
 
     operation: str
     collection: str
+    batch: int = 0
+    """Statements or rows of parameters that are sent at once; 0 for one alone."""
 
     @property
     def text(self) -> str:
@@ -61,7 +67,7 @@ def _summarize(statement: str) -> Summary:
     operation = words[0].upper() if words else ""
     if operation not in _VERBS:
         return NOTHING
-    if operation == "WITH":  # the statement behind the common table expressions
+    if operation in _BEFORE_STATEMENT:  # behind common table expressions, a cursor's name
         start = next((i for i, word in enumerate(words) if word.upper() in _MAIN_VERBS), None)
         if start is None:
             return Summary(operation, "")
@@ -110,6 +116,6 @@ def _table(operation: str, words: list[str]) -> str:
 
 
 def _plain(word: str) -> str:
-    if not (word[0] == '"' or word[0] == "_" or word[0].isalpha()):
+    if not (word[0] in '"`_' or word[0].isalpha()):
         return ""
-    return word.replace('"', "")
+    return word.replace('"', "").replace("`", "")

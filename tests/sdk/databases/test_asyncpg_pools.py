@@ -6,7 +6,7 @@ import asyncio
 import gc
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -15,28 +15,17 @@ import pytest
 import agentscope
 from agentscope import conventions as c
 from agentscope.clients.asyncpg import name_pool
-from agentscope.lab.postgres import EmbeddedPostgres
 from agentscope.recording.guard import RAISE_VARIABLE, forget_internal_errors, internal_errors
-from agentscope.recording.instruments import run_samplers
 from agentscope.recording.recorder import Recorder
-from agentscope.testing import Recorded
+from agentscope.testing import Recorded, RecordedSpan
 
 NAME = "postgres@localhost"
 
 Use = Callable[[Any], Awaitable[Any]]
-
-
-@pytest.fixture(scope="module")
-def dsn() -> Iterator[str]:
-    with EmbeddedPostgres() as server:
-
-        async def prepare() -> None:
-            connection = await asyncpg.connect(server.dsn)
-            await connection.execute("CREATE TABLE messages (id int PRIMARY KEY, body text)")
-            await connection.close()
-
-        asyncio.run(prepare())
-        yield server.dsn
+SpansOf = Callable[[str], list[RecordedSpan]]
+Statements = Callable[[], list[str]]
+Gauges = Callable[[], dict[tuple[str, ...], float]]
+Counts = Callable[[c.Metric], dict[tuple[str, ...], int]]
 
 
 def in_turn(dsn: str, use: Use, size: int = 1, **options: Any) -> Any:
@@ -50,34 +39,10 @@ def in_turn(dsn: str, use: Use, size: int = 1, **options: Any) -> Any:
     return asyncio.run(main())
 
 
-def names(recorded: Recorded) -> list[str]:
-    ordered = sorted(recorded.spans, key=lambda span: span.start_s)
-    return [span.name for span in ordered if span.name not in ("turn", "wait db.pool")]
-
-
-def gauges(recorded: Recorded) -> dict[tuple[str, ...], float]:
-    """The pools' gauges, sampled now."""
-    run_samplers(recorded.recorder.samplers, recorded.recorder.instruments)
-    metrics = (c.DB_CONNECTION_COUNT, c.DB_CONNECTION_MAX, c.DB_PENDING_REQUESTS)
-    return {
-        (metric.name.rpartition(".")[2], *point.labels): point.value
-        for metric, points in recorded.instruments.snapshot()
-        if metric in metrics
-        for point in points
-    }
-
-
-def counts(recorded: Recorded, metric: c.Metric) -> dict[tuple[str, ...], int]:
-    return {
-        point.labels: point.count
-        for one, points in recorded.instruments.snapshot()
-        if one is metric
-        for point in points
-    }
-
-
 @pytest.mark.parametrize("form", ["async with", "await", "pool.execute"])
-def test_three_calls_on_one_connection(dsn: str, recorded: Recorded, form: str) -> None:
+def test_three_calls_on_one_connection(
+    dsn: str, recorded: Recorded, form: str, counts: Counts, spans_of: SpansOf
+) -> None:
     """The second waits once, the third twice; waits and holds are observed, however acquired."""
 
     async def hold(pool: Any) -> None:
@@ -95,7 +60,7 @@ def test_three_calls_on_one_connection(dsn: str, recorded: Recorded, form: str) 
         await asyncio.gather(hold(pool), hold(pool), hold(pool))
 
     in_turn(dsn, use)
-    waits = [span for span in recorded.spans if span.name == "wait db.pool"]
+    waits = spans_of("wait db.pool")
     durations = sorted(span.duration_s for span in waits)
     assert [0.0, *durations][-3:] == pytest.approx([0, 0.1, 0.2], abs=0.06)
     assert waits[-1].attributes == {
@@ -103,13 +68,15 @@ def test_three_calls_on_one_connection(dsn: str, recorded: Recorded, form: str) 
         "agentscope.wait.resource": NAME,
         "db.client.connection.pool.name": NAME,
     }
-    assert counts(recorded, c.DB_WAIT_TIME) == {(NAME,): 3}
-    assert counts(recorded, c.DB_USE_TIME) == {(NAME,): 3}
-    assert recorded.value(c.DB_WAIT_TIME, NAME) == pytest.approx(sum(durations), abs=0.01)
+    assert counts(c.DB_WAIT_TIME) == {(NAME,): 3}
+    assert counts(c.DB_USE_TIME) == {(NAME,): 3}
+    assert recorded.value(c.DB_WAIT_TIME, NAME) == pytest.approx(sum(durations), abs=0.02)
     assert recorded.value(c.DB_USE_TIME, NAME) == pytest.approx(0.3, abs=0.1)
 
 
-def test_a_quick_acquire_has_no_span(dsn: str, recorded: Recorded) -> None:
+def test_a_quick_acquire_has_no_span(
+    dsn: str, recorded: Recorded, counts: Counts, spans_of: SpansOf
+) -> None:
     """Below a millisecond it is an observation only."""
 
     async def use(pool: Any) -> None:
@@ -118,42 +85,69 @@ def test_a_quick_acquire_has_no_span(dsn: str, recorded: Recorded) -> None:
                 pass
 
     in_turn(dsn, use)
-    waits = [span for span in recorded.spans if span.name == "wait db.pool"]
+    waits = spans_of("wait db.pool")
     assert len(waits) < 5
-    assert counts(recorded, c.DB_WAIT_TIME) == {(NAME,): 5}
+    assert counts(c.DB_WAIT_TIME) == {(NAME,): 5}
 
 
-def test_gauges_of_a_pool(dsn: str, recorded: Recorded) -> None:
+def test_a_connection_held_without_a_statement(
+    dsn: str, recorded: Recorded, spans_of: SpansOf
+) -> None:
+    """The event belongs where the connection was taken, and names the line that gave it back."""
+
+    async def use(pool: Any) -> None:
+        with agentscope.phase("take"):
+            connection = await pool.acquire()
+            await asyncio.sleep(0.02)
+            with agentscope.phase("give back"):
+                await connection.execute("SELECT pg_sleep(0.02)")
+                await pool.release(connection)
+        async with pool.acquire() as connection:
+            await connection.execute("SELECT pg_sleep(0.02)")
+
+    in_turn(dsn, use)
+    (held,) = spans_of("db.connection.held")
+    assert held.parent_id == recorded.span("take").span_id
+    assert held.duration_s == pytest.approx(0.04, abs=0.03)
+    assert held.attributes["agentscope.db.connection.busy"] == pytest.approx(
+        held.duration_s - 0.02, abs=0.01
+    )
+    assert held.attributes["code.line.number"] == use.__code__.co_firstlineno + 6
+
+
+def test_gauges_of_a_pool(dsn: str, recorded: Recorded, gauges: Gauges) -> None:
     """Used, idle, limit and waiting, and nothing once the pool is closed."""
 
     async def use(pool: Any) -> None:
         async with pool.acquire():
             waiting = asyncio.create_task(pool.execute("SELECT 1"))
             await asyncio.sleep(0.01)
-            assert gauges(recorded) == {
+            assert gauges() == {
                 ("count", NAME, "used"): 1,
                 ("count", NAME, "idle"): 0,
                 ("max", NAME): 1,
                 ("pending_requests", NAME): 1,
             }
         await waiting
-        assert gauges(recorded)["count", NAME, "idle"] == 1
+        assert gauges()["count", NAME, "idle"] == 1
 
     in_turn(dsn, use)
-    assert gauges(recorded) == {}
+    assert gauges() == {}
 
 
-def test_two_pools_of_one_database_are_told_apart(dsn: str, recorded: Recorded) -> None:
+def test_two_pools_of_one_database_are_told_apart(
+    dsn: str, recorded: Recorded, gauges: Gauges
+) -> None:
     """The second is numbered, or called as its user says; a dropped pool is not kept alive."""
 
     async def use(pool: Any) -> None:
         await pool.execute("SELECT 1")
         async with asyncpg.create_pool(dsn, min_size=1, max_size=2) as other:
             await other.execute("SELECT 1")
-            assert gauges(recorded)["max", f"{NAME}#2"] == 2
+            assert gauges()["max", f"{NAME}#2"] == 2
             name_pool(other, "reads")
             await other.execute("SELECT 1")
-            assert gauges(recorded)["max", "reads"] == 2
+            assert gauges()["max", "reads"] == 2
 
     in_turn(dsn, use)
     pools = {span.attributes.get("db.client.connection.pool.name") for span in recorded.spans}
@@ -171,7 +165,7 @@ def test_a_name_before_the_pool_is_ready_is_refused(dsn: str) -> None:
     asyncio.run(main())
 
 
-def test_statements(dsn: str, recorded: Recorded) -> None:
+def test_statements(dsn: str, recorded: Recorded, statements: Statements) -> None:
     """One span a call of the user's, named by what it does; what asyncpg adds has none."""
 
     async def use(pool: Any) -> None:
@@ -196,7 +190,7 @@ def test_statements(dsn: str, recorded: Recorded) -> None:
         assert await pool.fetchval("SELECT 1") == 1
 
     in_turn(dsn, use)
-    assert names(recorded) == [
+    assert statements() == [
         "BEGIN",
         "INSERT messages",
         "INSERT messages",
@@ -237,7 +231,9 @@ def test_a_failing_statement(dsn: str, recorded: Recorded) -> None:
     assert span.status == 2
 
 
-def test_cancellation_goes_through(dsn: str, recorded: Recorded) -> None:
+def test_cancellation_goes_through(
+    dsn: str, recorded: Recorded, statements: Statements, gauges: Gauges
+) -> None:
     """While waiting and while asking; the pool serves on."""
 
     async def use(pool: Any) -> None:
@@ -253,10 +249,10 @@ def test_cancellation_goes_through(dsn: str, recorded: Recorded) -> None:
                         await one
                     assert one.cancelled()
         assert await pool.fetchval("SELECT 1") == 1
-        assert gauges(recorded)["pending_requests", NAME] == 0
+        assert gauges()["pending_requests", NAME] == 0
 
     in_turn(dsn, use)
-    assert len(names(recorded)) == 3
+    assert len(statements()) == 3
 
 
 def test_a_time_out_of_the_pool(dsn: str, recorded: Recorded) -> None:
@@ -275,7 +271,7 @@ def test_a_time_out_of_the_pool(dsn: str, recorded: Recorded) -> None:
     assert waits[0].duration_s == pytest.approx(0.05, abs=0.04)
 
 
-def test_outside_of_a_turn_only_metrics(dsn: str, recorded: Recorded) -> None:
+def test_outside_of_a_turn_only_metrics(dsn: str, recorded: Recorded, counts: Counts) -> None:
     """A statement that belongs to no turn has no span; the pool's figures count it."""
 
     async def main() -> None:
@@ -284,7 +280,7 @@ def test_outside_of_a_turn_only_metrics(dsn: str, recorded: Recorded) -> None:
 
     asyncio.run(main())
     assert recorded.spans == []
-    assert counts(recorded, c.DB_USE_TIME) == {(NAME,): 1}
+    assert counts(c.DB_USE_TIME) == {(NAME,): 1}
 
 
 def test_a_single_connection(dsn: str, recorded: Recorded) -> None:
@@ -300,7 +296,9 @@ def test_a_single_connection(dsn: str, recorded: Recorded) -> None:
     assert "db.client.connection.pool.name" not in recorded.span("SELECT").attributes
 
 
-def test_setup_and_reset_are_the_pools(dsn: str, recorded: Recorded) -> None:
+def test_setup_and_reset_are_the_pools(
+    dsn: str, recorded: Recorded, statements: Statements
+) -> None:
     """What a pool does with a connection before and after is not the user's statement."""
 
     async def setup(connection: Any) -> None:
@@ -310,22 +308,22 @@ def test_setup_and_reset_are_the_pools(dsn: str, recorded: Recorded) -> None:
         await pool.execute("SELECT 1")
 
     in_turn(dsn, use, setup=setup)
-    assert names(recorded) == ["SELECT"]
+    assert statements() == ["SELECT"]
 
 
-def test_a_dropped_pool_is_forgotten(dsn: str, recorded: Recorded) -> None:
+def test_a_dropped_pool_is_forgotten(dsn: str, recorded: Recorded, gauges: Gauges) -> None:
     """We keep no pool alive."""
 
     async def main() -> None:
         pool = await asyncpg.create_pool(dsn, min_size=1, max_size=1)
         await pool.execute("SELECT 1")
-        assert gauges(recorded) != {}
+        assert gauges() != {}
         await pool.close()
         del pool
 
     asyncio.run(main())
     gc.collect()
-    assert gauges(recorded) == {}
+    assert gauges() == {}
 
 
 def test_methods_stay_coroutine_functions(recorded: Recorded) -> None:
