@@ -23,6 +23,7 @@ from agentscope.recording.recorder import Recorder
 from agentscope.recording.span import AttributeValue
 from agentscope.runtime.frames import Place, place
 from agentscope.runtime.heartbeat import SLOT_NS, Block, Evidence, Heartbeat, Iterations, Slots
+from agentscope.runtime.interpreter import LockWait
 from agentscope.runtime.libuv import idle_clock
 from agentscope.runtime.processor import ProcessorWait
 
@@ -32,7 +33,8 @@ BEAT_NS = SLOT_NS
 """Between two beats of a loop whose rounds are seen: they are for the delay alone."""
 
 BLIND_BEAT_NS = 25_000_000
-"""The same for a loop whose rounds are not seen. Every stop that is 5 ms longer is noticed."""
+"""The same for a loop whose rounds are not seen, and that works. Every stop that is 5 ms longer is
+noticed; of the shorter ones the first may be missed, but it puts us on the alert."""
 
 ALERT_BEAT_NS = 5_000_000
 """The same for ``ALERT_NS`` after a block, or after so much work that it may hide one: blocks come
@@ -48,9 +50,14 @@ ALERT_NS = 5_000_000_000
 
 IDLE_NS = 100_000_000
 """Between two beats and two looks where rounds are seen and no socket was ready for ``QUIET_NS``.
-The next that is ready ends it."""
+The next that is ready ends it. Where rounds are not seen, between two looks at a loop that did next
+to nothing for so long; its beats are then ``BEAT_NS`` apart, for nobody tells of its next work.
+A wake-up costs up to 0.1 ms of a processor where nothing else runs: that is what watching costs."""
 
 QUIET_NS = 1_000_000_000
+
+QUIET_WORK_NS = 1_000_000
+"""A loop that worked longer than this between two beats is not quiet."""
 
 MIN_UNCERTAINTY_NS = 500_000
 """A start known more closely than this counts as seen."""
@@ -119,7 +126,7 @@ class LoopMonitor:
             watch.stop()
 
     def sample(self, instruments: Instruments) -> None:
-        """Set ``agentscope.event_loop.delay.max``, over all loops."""
+        """Set ``agentscope.event_loop.delay.max`` and the wait for the interpreter lock."""
         with self._lock:
             for loop in [one for one in self._watches if one.is_closed()]:
                 self._watches.pop(loop).stop()
@@ -127,6 +134,11 @@ class LoopMonitor:
         if watches:
             worst_ns = max(watch.take_worst_ns() for watch in watches)
             instruments.set(c.LOOP_DELAY_MAX, (), worst_ns / 1e9)
+        waits = [watch.lock_wait.take() for watch in watches if watch.lock_wait is not None]
+        wakes = sum(count for _, count in waits)
+        if wakes:
+            waited_s = sum(total_ns for total_ns, _ in waits) / 1e9
+            instruments.set(c.INTERPRETER_LOCK_WAIT, (), waited_s / wakes)
 
 
 class _Watch:
@@ -148,9 +160,11 @@ class _Watch:
         self._idle = False
         self._look_ns = LOOK_NS
         self._worst_ns = 0
+        self._worked_ns = 0
         # The samples of the block that the watchdog sees, and since when it has lasted.
         self._samples: list[Sample] = []
         self._samples_of = 0
+        self.lock_wait: LockWait | None = None
         self._look = threading.Lock()
         self._look.acquire()
 
@@ -174,7 +188,8 @@ class _Watch:
         idle_ns = None if self._unhook else idle_clock(self._loop)
         self._heartbeat = Heartbeat(MIN_BLOCK_NS, now_ns, idle_ns)
         self._evidence: Evidence = self._iterations if self._unhook else self._heartbeat
-        self._quiet_from_ns = now_ns + QUIET_NS
+        quiet_is_told = self._unhook is not None or idle_ns is not None
+        self._quiet_from_ns = now_ns + QUIET_NS if quiet_is_told else sys.maxsize
         self._processor = ProcessorWait()
         self._waited_ns = self._processor.read_ns()
         self._schedule(now_ns)
@@ -189,10 +204,12 @@ class _Watch:
             if not self._unhook:
                 self._bottom = id(sys._getframe(1))
             block = self._evidence.beat(expected_ns, now_ns)
+            self._worked_ns = 0
             if block is not None:
                 self._report(block, expected_ns)
             elif now_ns - expected_ns < MIN_BLOCK_NS:  # else a block is yet to be told
-                self._waited_ns = self._processor.read_ns()
+                before_ns, self._waited_ns = self._waited_ns, self._processor.read_ns()
+                self._worked_ns = self._heartbeat.busy_ns - (self._waited_ns - before_ns)
             recorder = self._recorder
             for delay_s in self._slots.delays_s(expected_ns, now_ns):
                 recorder.observe(c.LOOP_DELAY, (), delay_s)
@@ -220,17 +237,16 @@ class _Watch:
         )
 
     def _period_ns(self, now_ns: int) -> int:
-        if self._heartbeat.busy_ns >= MIN_BLOCK_NS:
+        if self._worked_ns >= MIN_BLOCK_NS:
             self._alert_until_ns = now_ns + ALERT_NS
         alert = now_ns < self._alert_until_ns
-        if not self._unhook:
-            self._look_ns = ALERT_LOOK_NS if alert else LOOK_NS
-            return ALERT_BEAT_NS if alert else BLIND_BEAT_NS
-        if self._ready:
+        if self._ready or self._heartbeat.busy_ns > QUIET_WORK_NS:
             self._ready = False
             self._quiet_from_ns = now_ns + QUIET_NS
         self._idle = not alert and now_ns >= self._quiet_from_ns
         self._look_ns = IDLE_NS if self._idle else ALERT_LOOK_NS if alert else LOOK_NS
+        if not self._unhook:
+            return ALERT_BEAT_NS if alert else BEAT_NS if self._idle else BLIND_BEAT_NS
         return IDLE_NS if self._idle else BEAT_NS
 
     def _polling(self, select: Callable[..., Any], timeout: float | None) -> Any:
@@ -310,15 +326,20 @@ class _Watch:
     # --- the watchdog's thread ---------------------------------------------------------------
 
     def _guard(self) -> None:
-        last_ns = 0
+        last_ns = due_ns = 0
+        self.lock_wait = lock_wait = LockWait()
         while not self._stopped and not self._loop.is_closed():
             try:
                 now_ns = self._clock()
                 wait_ns, last_ns = self._watch(now_ns, last_ns)
+                if due_ns:  # only now: it lets go of the interpreter, and a block may end
+                    lock_wait.woke(due_ns, now_ns)
             except Exception as error:
                 note_error("event loop's watchdog", error)
                 wait_ns = IDLE_NS
-            self._look.acquire(timeout=wait_ns / 1e9)
+            due_ns = self._clock() + wait_ns
+            if self._look.acquire(timeout=wait_ns / 1e9):
+                due_ns = 0  # roused before its time
 
     def _watch(self, now_ns: int, last_ns: int) -> tuple[int, int]:
         """Sample the loop if it is late; how long to wait then, and the time of the sample."""

@@ -21,6 +21,11 @@ class ProcessorWait:
         except (OSError, IndexError, ValueError):
             self.close()
 
+    @property
+    def known(self) -> bool:
+        """Whether the kernel tells."""
+        return self._descriptor >= 0
+
     def read_ns(self) -> int:
         """Nanoseconds since the thread began."""
         if self._descriptor < 0:

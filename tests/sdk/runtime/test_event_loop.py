@@ -110,8 +110,13 @@ def test_what_only_a_crowded_machine_made_a_block_names_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Ready to run all the while, without a processor: whose turn it was is not to blame."""
-    waits_ns = iter(range(0, 10**15, round(waited_s * 1e9)))
-    monkeypatch.setattr(ProcessorWait, "read_ns", lambda self: next(waits_ns))
+    waits_ns: dict[int, Iterator[int]] = {}
+
+    def read_ns(self: ProcessorWait) -> int:
+        # One for each thread that asks.
+        return next(waits_ns.setdefault(id(self), iter(range(0, 10**15, round(waited_s * 1e9)))))
+
+    monkeypatch.setattr(ProcessorWait, "read_ns", read_ns)
 
     async def main() -> None:
         monitor.start()
