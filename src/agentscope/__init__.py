@@ -18,6 +18,7 @@ from agentscope.phases import (
     tool,
     turn,
 )
+from agentscope.runtime.locks import watch_lock
 
 __all__ = [
     "AgentScopeMiddleware",
@@ -36,4 +37,5 @@ __all__ = [
     "tool",
     "turn",
     "uninstrument",
+    "watch_lock",
 ]

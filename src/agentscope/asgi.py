@@ -10,13 +10,14 @@ from opentelemetry.trace import get_current_span
 
 from agentscope import conventions as c
 from agentscope import lifecycle
-from agentscope.recording.context import ContextToken, attach, detach
+from agentscope.recording.context import ContextToken, attach, attached_span, detach
 from agentscope.recording.guard import internal_error
 from agentscope.recording.recorder import Recorder
 from agentscope.recording.span import SERVER, AttributeValue, Role, Span
+from agentscope.routes import RouteTemplates
 from agentscope.traceparent import parse_traceparent
 from agentscope.turns import SessionOf, begin_turn, session_source
-from agentscope.wrappers import outcome_of
+from agentscope.wrappers import conclude, outcome_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -33,8 +34,13 @@ _REQUEST = Role.REQUEST
 _OK, _ERROR, _CANCELLED = (
     outcome.value for outcome in (c.Outcome.OK, c.Outcome.ERROR, c.Outcome.CANCELLED)
 )
+_LOST = c.Outcome.CANCELLED
 _MAX_TURN_ROUTES = 1000
 _LONG_NS = 1_000_000_000
+_MIN_BACKGROUND_NS = 10_000_000
+"""Shorter is what a busy machine makes of a framework's last steps, and not worth a span."""
+_NORMAL_CLOSES = frozenset({1000, 1001, 1005})
+"""Codes with which a WebSocket ends well: done, going away, none given (RFC 6455, section 7.4)."""
 _LAST_WORDS = frozenset(
     {"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"}
 )
@@ -61,6 +67,7 @@ class AgentScopeMiddleware:
         self._metrics_path = metrics_path
         self._ending = metrics_path or "\0"
         self._turn_routes: set[str] = set()
+        self.templates = RouteTemplates(app)
         self._serving = False
         """Whether the event loop is known to be watched; servers without lifespan never say."""
 
@@ -90,11 +97,12 @@ class AgentScopeMiddleware:
         try:
             await self.app(scope, receive, exchange.send)
         except BaseException as error:
-            exchange.finish(error)
+            exchange.over(error)
             raise
+        else:
+            exchange.over(None)
         finally:
             detach(token)
-            exchange.finish(None)
 
     def _open(
         self, recorder: Recorder, scope: Scope, send: Send
@@ -102,6 +110,7 @@ class AgentScopeMiddleware:
         try:
             if not self._serving:
                 self._serving = True
+                self.templates.serve(scope.get("app"))
                 lifecycle.start_serving()
             exchange = _Exchange(self, recorder, scope, send, _start(recorder, scope))
             scope[SCOPE_KEY] = exchange.span
@@ -129,6 +138,7 @@ class AgentScopeMiddleware:
 
         try:
             lifecycle.enter_application()
+            self.templates.serve(scope.get("app"))
             self._serving = True
         except Exception as error:
             internal_error("asgi.startup", error)
@@ -169,7 +179,9 @@ class _Exchange:
     """One request: its span, and what the messages to the client tell."""
 
     __slots__ = (
+        "_answered",
         "_first_byte_ns",
+        "_gone",
         "_middleware",
         "_now_ns",
         "_recorder",
@@ -194,6 +206,8 @@ class _Exchange:
         self._scope = scope
         self._send = send
         self._status = 0
+        self._answered = False
+        self._gone = False
         self._first_byte_ns = 0
         self._send_wait_ns = 0
         self.span = span
@@ -203,33 +217,81 @@ class _Exchange:
             span.session_of = self._session
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.body":
+        kind = message["type"]
+        if kind == "http.response.body":
             before_ns = self._now_ns()
             if not self._first_byte_ns and message.get("body"):
                 self._first_byte_ns = before_ns
-            await self._send(message)
+            try:
+                await self._send(message)
+            except OSError:
+                self._gone = True
+                raise
             self._send_wait_ns += self._now_ns() - before_ns
             if not message.get("more_body", False):
                 self.finish(None, complete=True)
             return
-        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+        if kind == "websocket.send":
+            await self._send_message(message)
+            return
+        if kind in ("http.response.start", "websocket.http.response.start"):
             self._status = message.get("status", 0)
-        elif message["type"] == "websocket.accept":
+        elif kind == "websocket.accept":
             self._status = 101
-        elif message["type"] == "http.response.pathsend":  # a file, sent by the server itself
+        elif kind == "websocket.close":
+            self._status = self._status or 403  # what the caller is answered who was not accepted
+        elif kind == "http.response.pathsend":  # a file, sent by the server itself
             await self._send(message)
             self.finish(None, complete=True)
             return
         await self._send(message)
 
-    def finish(self, error: BaseException | None, complete: bool = False) -> None:
-        """End the span, once: with the answer's last byte, or with what came instead of it.
+    async def _send_message(self, message: Message) -> None:
+        """Send one message of a WebSocket, on the account of the turn that sends it, if any."""
+        before_ns = self._now_ns()
+        self._first_byte_ns = self._first_byte_ns or before_ns
+        try:
+            await self._send(message)
+        except OSError:
+            self._gone = True
+            raise
+        wait_ns = self._now_ns() - before_ns
+        self._send_wait_ns += wait_ns
+        inner = attached_span()
+        turn = inner.turn if inner is not None else None
+        if turn is not None and not turn.end_ns:
+            said = turn.attributes
+            said.setdefault(c.TIME_TO_FIRST_BYTE, (before_ns - turn.start_ns) / 1e9)
+            waited_s = said.get(c.SEND_WAIT, 0.0)
+            said[c.SEND_WAIT] = wait_ns / 1e9 + (waited_s if isinstance(waited_s, float) else 0.0)
 
-        What runs after the last byte is background work and no part of the turn.
-        """
+    def over(self, error: BaseException | None) -> None:
+        """The application has returned, or raised ``error``."""
+        if not self.span.end_ns:
+            self.finish(error)
+        elif self._answered:
+            end_ns = self._now_ns()
+            if error is None and end_ns - self.span.end_ns < _MIN_BACKGROUND_NS:
+                return
+            try:
+                self._record_background(end_ns, error)
+            except Exception as fault:
+                internal_error("asgi.background", fault)
+
+    def _record_background(self, end_ns: int, error: BaseException | None) -> None:
+        """Record what ran on after the answer's last byte, beside the turn and no part of it."""
+        name = c.Phase.BACKGROUND.value
+        span = self._recorder.start(name, Role.PHASE, {c.PHASE: name}, start_ns=self.span.end_ns)
+        if error is not None:
+            conclude(span, error)
+        self._recorder.take(span, end_ns)
+
+    def finish(self, error: BaseException | None, complete: bool = False) -> None:
+        """End the span, once: with the answer's last byte, or with what came instead of it."""
         span = self.span
         if span.end_ns:
             return
+        self._answered = complete
         end_ns = self._now_ns()
         try:
             self._describe(span)
@@ -243,7 +305,7 @@ class _Exchange:
 
     def _describe(self, span: Span) -> None:
         attributes = span.attributes
-        route = route_of(self._scope)
+        route = self._middleware.templates.of(self._scope)
         if route is not None:
             attributes[c.HTTP_ROUTE] = route
             span.name = f"{span.name} {route}"
@@ -259,15 +321,17 @@ class _Exchange:
             session_id = attributes.get(c.CONVERSATION_ID)
             # Its beginning was noted; a short turn's end is the same moment.
             if isinstance(session_id, str) and self._now_ns() - span.start_ns > _LONG_NS:
-                lifecycle.sessions.touch(session_id)
+                lifecycle.sessions.renew(session_id)
         elif route is not None and self._middleware.serves_turns(span.name):
             begin_turn(span)
 
     def _outcome(self, span: Span, error: BaseException | None, complete: bool) -> str:
         if error is not None:
-            if isinstance(error, Exception):
-                span.fail(error)
-            return outcome_of(error).value
+            if self._gone:  # the server said so, whatever the framework made of it
+                return _CANCELLED
+            if outcome_of(error) is _LOST and getattr(error, "code", None) in _NORMAL_CLOSES:
+                return _OK  # a WebSocket's caller is done; the handler need not catch it
+            return conclude(span, error)
         if self._status >= 500:
             span.fail(str(self._status))
             return _ERROR
@@ -301,19 +365,3 @@ def _start(recorder: Recorder, scope: Scope) -> Span:
             span.links = [incoming]
     recorder.open[span.span_id] = span
     return span
-
-
-def route_of(scope: Scope) -> str | None:
-    """The template of the route that served a request, read after routing; None where none did.
-
-    FastAPI's ``include_router`` leaves the whole template in a context of its own; elsewhere it
-    is the mount's path and the route's. A raw path is never given: clients choose it.
-    """
-    effective = (scope.get("fastapi") or {}).get("effective_route_context")
-    template = getattr(effective, "path_format", None)
-    if isinstance(template, str):
-        return template
-    path = getattr(scope.get("route"), "path", None)
-    if not isinstance(path, str):
-        return None
-    return f"{scope.get('root_path', '')}{path}"

@@ -67,9 +67,9 @@ URL_SCHEME: Final = _attribute("url.scheme", str, "http or https")
 SERVER_ADDRESS: Final = _attribute("server.address", str, "host that was called")
 SERVER_PORT: Final = _attribute("server.port", int, "port that was called")
 ERROR_TYPE: Final = _attribute("error.type", str, "exception class or status code of a failure")
-CODE_FUNCTION: Final = _attribute("code.function.name", str, "function of a blocking frame")
-CODE_FILE: Final = _attribute("code.file.path", str, "file of a blocking frame")
-CODE_LINE: Final = _attribute("code.line.number", int, "line of a blocking frame")
+CODE_FUNCTION: Final = _attribute("code.function.name", str, "function that blocks or waits")
+CODE_FILE: Final = _attribute("code.file.path", str, "file of the function that blocks or waits")
+CODE_LINE: Final = _attribute("code.line.number", int, "line that blocks or waits")
 CODE_CALLEE: Final = _attribute(
     "agentscope.code.callee", str, "what a blocking frame was calling, where that is Python too"
 )
@@ -104,6 +104,10 @@ REASONING_TOKENS: Final = _attribute(
 TIME_TO_FIRST_CHUNK: Final = _attribute(
     "gen_ai.response.time_to_first_chunk", float, "seconds from the request to the first content"
 )
+LONGEST_CHUNK_GAP: Final = _attribute(
+    "agentscope.llm.longest_chunk_gap", float,
+    "seconds of the longest gap between two chunks of a streamed answer, as its reader saw it",
+)  # fmt: skip
 TOOL_NAME: Final = _attribute("gen_ai.tool.name", str, "the tool's name")
 TOOL_CALL_ID: Final = _attribute("gen_ai.tool.call.id", str, "id the model gave the tool call")
 AGENT_NAME: Final = _attribute("gen_ai.agent.name", str, "the agent's name")
@@ -113,6 +117,16 @@ DB_OPERATION: Final = _attribute("db.operation.name", str, "SELECT, INSERT, …"
 DB_COLLECTION: Final = _attribute("db.collection.name", str, "main table of the statement")
 DB_QUERY_SUMMARY: Final = _attribute("db.query.summary", str, "operation and table, no values")
 DB_POOL_NAME: Final = _attribute("db.client.connection.pool.name", str, "the connection pool")
+DB_STATUS_CODE: Final = _attribute(
+    "db.response.status_code", str, "the database's own code of a failure: 40001, SQLITE_BUSY, …"
+)
+DB_BATCH_SIZE: Final = _attribute(
+    "db.operation.batch.size", int, "statements or rows of parameters sent at once"
+)
+DB_BUSY: Final = _attribute(
+    "agentscope.db.connection.busy", float,
+    "seconds of a held connection's time in which it was at work on statements",
+)  # fmt: skip
 
 TURN: Final = _attribute("agentscope.turn", bool, "true on the span that is one turn of a session")
 OUTCOME: Final = _attribute(
@@ -135,11 +149,15 @@ LLM_ERROR_CODE: Final = _attribute(
     "the provider's own word for why a call failed: rate_limit_exceeded, insufficient_quota, …",
 )  # fmt: skip
 WAIT_KIND: Final = _attribute("agentscope.wait.kind", str, "what was waited for: see ``Wait``")
-WAIT_RESOURCE: Final = _attribute("agentscope.wait.resource", str, "name of the pool or lock")
-RUNTIME_EVENT: Final = _attribute("agentscope.runtime.event", str, "loop_blocked or gc_pause")
+WAIT_RESOURCE: Final = _attribute(
+    "agentscope.wait.resource", str, "name of the pool; of a lock, the line that waits for it"
+)
+RUNTIME_EVENT: Final = _attribute(
+    "agentscope.runtime.event", str, "what is no turn's work: see ``RuntimeEvent``"
+)
 START_UNCERTAINTY: Final = _attribute(
     "agentscope.runtime.start_uncertainty", float,
-    "seconds by which a block's start may be wrong; absent where the start was seen",
+    "seconds by which an event's start may be wrong; absent where the start was seen",
 )  # fmt: skip
 PROCESSOR_WAIT: Final = _attribute(
     "agentscope.runtime.processor_wait", float,
@@ -155,6 +173,8 @@ class Phase(StrEnum):
     CONTEXT_LOAD = "context_load"
     LLM_CALL = "llm_call"
     TOOL_EXECUTION = "tool_execution"
+    BACKGROUND = "background"
+    """What a request leaves running after its answer's last byte: beside the turn, not in it."""
 
 
 class Outcome(StrEnum):
@@ -184,15 +204,22 @@ class Wait(StrEnum):
 
 
 class RuntimeEvent(StrEnum):
-    """What stopped a whole process for a while."""
+    """Evidence beside the work of turns, no part of it: what stood still, or what was occupied."""
 
     LOOP_BLOCKED = "loop_blocked"
     GC_PAUSE = "gc_pause"
+    CONNECTION_HELD = "connection_held"
+    """A pooled connection, from getting it to giving it back. In the trace of who took it; where a
+    call of a model in the same turn overlaps it, the connection was pinned for so long."""
+    CPU_THROTTLED = "cpu_throttled"
+    """The container had used up its CPU quota: the kernel ran none of its threads."""
 
 
 RUNTIME_SPAN_NAMES: Final[dict[RuntimeEvent, str]] = {
     RuntimeEvent.LOOP_BLOCKED: "event_loop.blocked",
     RuntimeEvent.GC_PAUSE: "gc.pause",
+    RuntimeEvent.CONNECTION_HELD: "db.connection.held",
+    RuntimeEvent.CPU_THROTTLED: "cpu.throttled",
 }
 
 UNKNOWN_ERROR: Final = "_OTHER"
@@ -223,6 +250,9 @@ BILLING_ERROR_CODES: Final = frozenset(
 
 MIN_WAIT_S: Final = 0.001
 """Shorter waits are not written: a span would cost more than it tells."""
+
+MIN_IDLE_HOLD_S: Final = 0.01
+"""A connection held is written as an event where it was held so long without a statement on it."""
 
 MIN_LOOP_BLOCK_S: Final = 0.005
 """Shorter stops of the event loop are not written as events; the delay histogram has them."""
@@ -293,6 +323,9 @@ TURN_BUCKETS: Final = (
 DELAY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Bounds in seconds for waits and event-loop delays."""
 
+SESSION_TURN_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Bounds in turns of one session."""
+
 TOKEN_BUCKETS: Final = (
     1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864,
 )  # fmt: skip
@@ -359,6 +392,11 @@ OPERATION_FIRST_CHUNK: Final = _metric(
     "time until the first chunk of a streamed answer",
     (OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL), DURATION_BUCKETS,
 )  # fmt: skip
+OPERATION_CHUNK_GAP: Final = _metric(
+    "gen_ai.client.operation.time_per_output_chunk", "histogram", "s",
+    "time between two chunks of a streamed answer, as its reader saw it",
+    (OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL), DURATION_BUCKETS,
+)  # fmt: skip
 TOKEN_USAGE: Final = _metric(
     "gen_ai.client.token.usage", "histogram", "{token}", "tokens of a GenAI call",
     (OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL, "gen_ai.token.type"), TOKEN_BUCKETS,
@@ -378,6 +416,14 @@ PHASE_DURATION: Final = _metric(
 SESSIONS_ACTIVE: Final = _metric(
     "agentscope.sessions.active", "gauge", "{session}",
     "sessions with a turn running or ended less than the idle time-out ago",
+)  # fmt: skip
+SESSIONS_FORGOTTEN: Final = _metric(
+    "agentscope.sessions.forgotten", "counter", "{session}",
+    "sessions forgotten before the idle time-out: more were active than can be told apart",
+)  # fmt: skip
+SESSION_TURNS: Final = _metric(
+    "agentscope.session.turns", "histogram", "{turn}", "turns of a session that went idle",
+    (), SESSION_TURN_BUCKETS,
 )  # fmt: skip
 TURNS_ACTIVE: Final = _metric("agentscope.turns.active", "gauge", "{turn}", "turns in flight")
 LOOP_DELAY: Final = _metric(
@@ -399,6 +445,10 @@ DB_CONNECTION_MAX: Final = _metric(
     "db.client.connection.max", "gauge", "{connection}", "most connections a pool may open",
     (DB_POOL_NAME,),
 )  # fmt: skip
+DB_IDLE_MAX: Final = _metric(
+    "db.client.connection.idle.max", "gauge", "{connection}",
+    "most connections a pool keeps open; those beyond are its overflow", (DB_POOL_NAME,),
+)  # fmt: skip
 DB_PENDING_REQUESTS: Final = _metric(
     "db.client.connection.pending_requests", "gauge", "{request}", "waiting for a connection",
     (DB_POOL_NAME,),
@@ -410,6 +460,19 @@ DB_WAIT_TIME: Final = _metric(
 DB_USE_TIME: Final = _metric(
     "db.client.connection.use_time", "histogram", "s", "time a connection was held",
     (DB_POOL_NAME,), DELAY_BUCKETS,
+)  # fmt: skip
+DB_TIMEOUTS: Final = _metric(
+    "db.client.connection.timeouts", "counter", "{timeout}",
+    "calls that waited for a connection until they gave up", (DB_POOL_NAME,),
+)  # fmt: skip
+POSTGRES_BACKENDS: Final = _metric(
+    "agentscope.postgres.backends", "gauge", "{backend}",
+    "sessions of a PostgreSQL server, by what they do and what they wait for",
+    ("state", "wait_event_type", "wait_event"),
+)  # fmt: skip
+POSTGRES_TRANSACTION_AGE: Final = _metric(
+    "agentscope.postgres.transaction.age", "gauge", "s",
+    "age of the longest transaction that is open in such a session", ("state",),
 )  # fmt: skip
 HTTP_POOL_LIMIT: Final = _metric(
     "agentscope.http.pool.limit", "gauge", "{connection}",
@@ -423,6 +486,35 @@ HTTP_POOL_IN_USE: Final = _metric(
 HTTP_POOL_WAITING: Final = _metric(
     "agentscope.http.pool.waiting", "gauge", "{request}", "requests waiting for a connection",
     ("pool",),
+)  # fmt: skip
+THREADPOOL_LIMIT: Final = _metric(
+    "agentscope.threadpool.limit", "gauge", "{thread}",
+    "most worker threads at a time; no series where there is no limit", ("limiter",),
+)  # fmt: skip
+THREADPOOL_BORROWED: Final = _metric(
+    "agentscope.threadpool.borrowed", "gauge", "{thread}", "worker threads that are busy",
+    ("limiter",),
+)  # fmt: skip
+THREADPOOL_WAITING: Final = _metric(
+    "agentscope.threadpool.waiting", "gauge", "{call}", "calls queued for a worker thread",
+    ("limiter",),
+)  # fmt: skip
+INTERPRETER_LOCK_WAIT: Final = _metric(
+    "agentscope.interpreter.lock_wait", "gauge", "s",
+    "how long a thread that was ready to run waited for the interpreter lock, mean of the last "
+    "second",
+)  # fmt: skip
+CGROUP_CPU_LIMIT: Final = _metric(
+    "agentscope.cgroup.cpu.limit", "gauge", "{cpu}",
+    "processors that the container may use; no series where there is no quota",
+)  # fmt: skip
+CGROUP_THROTTLED_TIME: Final = _metric(
+    "agentscope.cgroup.cpu.throttled_time", "counter", "s",
+    "seconds for which the container's quota was used up, added up over its processors",
+)  # fmt: skip
+CGROUP_MEMORY_LIMIT: Final = _metric(
+    "agentscope.cgroup.memory.limit", "gauge", "By",
+    "memory that the container may use; no series where there is no limit",
 )  # fmt: skip
 CPU_TIME: Final = _metric(
     "process.cpu.time", "counter", "s", "CPU seconds of the process", ("cpu.mode",)
@@ -455,6 +547,15 @@ LLM_ATTEMPTS: Final = _metric(
 )  # fmt: skip
 LLM_BACKOFF: Final = _metric(
     "agentscope.llm.backoff", "counter", "s", "seconds slept between attempts",
+    ("provider", "model", "reason"),
+)  # fmt: skip
+COST: Final = _metric(
+    "agentscope.cost", "counter", "USD",
+    "cost of GenAI calls at list prices, where the package genai-prices is installed",
+    ("provider", "model"),
+)  # fmt: skip
+COST_UNPRICED: Final = _metric(
+    "agentscope.cost.unpriced", "counter", "{call}", "GenAI calls that no cost was counted for",
     ("provider", "model", "reason"),
 )  # fmt: skip
 TOOL_CALLS: Final = _metric(

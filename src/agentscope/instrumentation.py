@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from agentscope import lifecycle
 from agentscope.asgi import AgentScopeMiddleware, App
@@ -20,18 +20,26 @@ class _Builder:
     """Stands in for an application's ``build_middleware_stack``.
 
     Ours is outermost, whatever is added before or after: then the span covers all of the request,
-    and is there before any other instrumentation looks for a parent.
+    and is there before any other instrumentation looks for a parent. Only under a builder that was
+    put around this one later it is not: that one expects what Starlette builds (OpenTelemetry's
+    for FastAPI gives up on anything else), so there ours lies just below the outermost part.
     """
 
     def __init__(self, app: Any, wrap: Callable[[App], AgentScopeMiddleware]) -> None:
+        self.app = weakref.ref(app)
         self.before = vars(app).get("build_middleware_stack")
         self.build = app.build_middleware_stack
         self.wrap = wrap
         self.on = True
 
     def __call__(self) -> App:
-        stack: App = self.build()
-        return self.wrap(stack) if self.on else stack
+        stack: Any = self.build()
+        if not self.on:
+            return cast("App", stack)
+        if vars(self.app()).get("build_middleware_stack") is not self and hasattr(stack, "app"):
+            stack.app = self.wrap(stack.app)
+            return cast("App", stack)
+        return self.wrap(stack)
 
     def take_back(self, app: Any) -> None:
         """Put back what was there, unless somebody has built on ours: then ours does nothing."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from agentscope.runtime.event_loop import LoopMonitor
     from agentscope.runtime.gc_pauses import GcMonitor
+    from agentscope.runtime.throttling import QuotaMonitor
+    from agentscope.runtime.wait_hooks import WaitMonitor
 
 _lock = threading.RLock()
 _settings: Settings | None = None
@@ -41,6 +43,8 @@ _ends_with_worker = False
 
 _loops: LoopMonitor | None = None
 _collector: GcMonitor | None = None
+_quota: QuotaMonitor | None = None
+_waits: WaitMonitor | None = None
 
 
 def configure(**given: Any) -> Settings:
@@ -176,37 +180,47 @@ def _start(settings: Settings) -> None:
         sample_ratio=settings.sample_ratio,
         max_queue_bytes=settings.max_queue_bytes,
     )
-    sessions.configure(settings.session_idle_s, starting.clock)
+    sessions.configure(settings.session_idle_s, starting.clock, settings.max_sessions)
     _start_monitors(starting)
+    if settings.postgres_dsn is not None:
+        from agentscope.runtime.postgres import PostgresSampler
+
+        sampler = PostgresSampler(settings.postgres_dsn, settings.service_name)
+        starting.samplers.append(sampler.sample)
     _end_with_worker()
     recorder = starting
 
 
 def _start_monitors(starting: Recorder) -> None:
     """Watch what the process does besides its turns. Event loops are watched once they serve."""
-    global _loops, _collector
+    global _loops, _collector, _quota, _waits
     from agentscope.runtime.event_loop import LoopMonitor
     from agentscope.runtime.gc_pauses import GcMonitor
     from agentscope.runtime.process import ProcessSampler
+    from agentscope.runtime.throttling import QuotaMonitor
     from agentscope.runtime.turns import TurnSampler
+    from agentscope.runtime.wait_hooks import WaitMonitor
 
     starting.samplers += [
+        TurnSampler(starting, sessions).sample,
         sessions.sample,
-        TurnSampler(starting).sample,
         ProcessSampler().sample,
     ]
     _loops = LoopMonitor(starting)
     _collector = GcMonitor(starting)
     _collector.start()
+    _quota = QuotaMonitor(starting)
+    _quota.start()
+    _waits = WaitMonitor(starting)
+    _waits.start()
 
 
 def _stop_monitors() -> None:
-    global _loops, _collector
-    if _loops is not None:
-        _loops.stop()
-    if _collector is not None:
-        _collector.stop()
-    _loops = _collector = None
+    global _loops, _collector, _quota, _waits
+    for monitor in (_loops, _collector, _quota, _waits):
+        if monitor is not None:
+            monitor.stop()
+    _loops = _collector = _quota = _waits = None
 
 
 def _after_fork_in_child() -> None:

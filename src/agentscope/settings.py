@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agentscope.errors import AgentscopeWarning, ConfigError
+from agentscope.runtime.sessions import MAX_SESSIONS
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -33,8 +34,12 @@ class Settings:
     """What an incoming ``traceparent`` does: continue | link | never."""
     session_idle_s: float = 300.0
     """A session without a turn for so long is no longer active."""
+    max_sessions: int = MAX_SESSIONS
+    """Most sessions told apart at a time; beyond, the one idle longest is forgotten."""
     max_queue_bytes: int = 32 * MIB
     """Most memory that encoded spans may wait in, for each sink."""
+    postgres_dsn: str | None = field(default=None, repr=False)  # it may hold a password
+    """A PostgreSQL whose sessions are sampled once a second; None for none."""
     strict: bool = False
     """Raise at start where a variable's value would otherwise only be warned about."""
 
@@ -46,6 +51,8 @@ class Settings:
             _refuse("trust_incoming", self.trust_incoming, "'continue', 'link' or 'never'")
         if self.session_idle_s <= 0:
             _refuse("session_idle_s", self.session_idle_s, "seconds above 0")
+        if self.max_sessions < 1:
+            _refuse("max_sessions", self.max_sessions, "at least 1")
         if self.max_queue_bytes < MIB:
             _refuse("max_queue_bytes", self.max_queue_bytes, f"at least {MIB}")
         if not self.service_name or len(self.service_name) > 255:
@@ -111,7 +118,7 @@ def _parse(name: str, text: str) -> object:
             return flag
         case "sample_ratio" | "session_idle_s":
             return float(text)
-        case "max_queue_bytes":
+        case "max_queue_bytes" | "max_sessions":
             return int(text)
         case _:
             return text

@@ -18,13 +18,21 @@ from agentscope import conventions as c
 from agentscope import lifecycle
 from agentscope.recording.context import ContextToken, attach, attached_span, detach
 from agentscope.recording.guard import internal_error
-from agentscope.recording.span import INTERNAL, AttributeValue, Role, Span
+from agentscope.recording.span import INTERNAL, AttributeValue, Role, Span, error_type
 from agentscope.turns import begin_turn
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _CANCELLATIONS = frozenset({"CancelledError", "Cancelled"})
+_DEPARTURES = frozenset(
+    {
+        "starlette.requests.ClientDisconnect",
+        "starlette.websockets.WebSocketDisconnect",
+        "uvicorn.protocols.utils.ClientDisconnected",
+    }
+)
+"""Exceptions that say that the caller has gone: nothing of the service's has failed."""
 # Looked up once: an enumeration's member costs more than a global.
 _OK = c.Outcome.OK.value
 _INFERENCE, _TURN = Role.INFERENCE, Role.TURN
@@ -270,18 +278,27 @@ def _finish(span: Span, error: BaseException | None) -> None:
             if (role is _INFERENCE or role is _TURN) and c.OUTCOME not in span.attributes:
                 span.attributes[c.OUTCOME] = _OK
         else:
-            span.attributes[c.OUTCOME] = outcome_of(error).value
-            if isinstance(error, Exception):
-                span.fail(error)
+            conclude(span, error)
         span.end()
     except Exception as fault:
         internal_error("phases.finish", fault)
+
+
+def conclude(span: Span, error: BaseException) -> str:
+    """Say on ``span`` how its work ended, that ended with ``error``; returns the outcome."""
+    outcome = outcome_of(error)
+    span.attributes[c.OUTCOME] = outcome.value
+    if outcome is c.Outcome.ERROR and isinstance(error, Exception):
+        span.fail(error)
+    return outcome.value
 
 
 def outcome_of(error: BaseException) -> c.Outcome:
     """How work ended that ended with ``error``."""
     if isinstance(error, GeneratorExit):
         return c.Outcome.ABANDONED
-    if type(error).__name__ in _CANCELLATIONS and not isinstance(error, Exception):
-        return c.Outcome.CANCELLED
-    return c.Outcome.ERROR
+    if isinstance(error, Exception):
+        left = error_type(error) in _DEPARTURES
+    else:
+        left = type(error).__name__ in _CANCELLATIONS
+    return c.Outcome.CANCELLED if left else c.Outcome.ERROR

@@ -1,10 +1,17 @@
-"""Fixtures of the recorder's tests: recording in memory, and an ASGI client without sockets."""
+"""Fixtures of the recorder's tests: recording in memory, an ASGI client without sockets, servers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from agentscope.testing import Recorded, recording
@@ -39,3 +46,92 @@ def http_scope() -> Callable[..., dict[str, Any]]:
         }
 
     return make
+
+
+class Served:
+    """A service in a process of its own, and what it recorded."""
+
+    def __init__(
+        self, folder: Path, command: Sequence[str], environment: Mapping[str, str], ready: str
+    ) -> None:
+        self.run = folder / "run"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        self._errors = folder / "stderr"  # a pipe that nobody reads would fill, and stop it
+        with self._errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                [word.replace("PORT", port) for word in command],
+                cwd=folder,
+                env={**os.environ, "AGENTSCOPE_RUN_DIR": str(self.run), **environment},
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+        self.url = f"http://127.0.0.1:{port}"
+        self.client = httpx.Client(base_url=self.url, timeout=20)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self.client.get(ready)
+                break
+            except httpx.TransportError:
+                assert self.process.poll() is None, self.errors()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+    def end(self, with_signal: int) -> int:
+        """Send the signal; returns the exit code."""
+        self.process.send_signal(with_signal)
+        return self.process.wait(20)
+
+    def errors(self) -> str:
+        """What it wrote to stderr."""
+        return self._errors.read_text()
+
+    def spans(self) -> list[dict[str, Any]]:
+        """The spans on disk; a torn last line is left out, a torn line elsewhere fails.
+
+        To each its ``attributes`` as a plain dictionary and the ``instance`` that wrote it.
+        """
+        found = []
+        for file in self.run.glob("traces-*.jsonl"):
+            text = file.read_text()
+            for line in text[: text.rfind("\n") + 1].splitlines():
+                (resource,) = json.loads(line)["resourceSpans"]
+                said = _plain(resource["resource"]["attributes"])
+                for span in resource["scopeSpans"][0]["spans"]:
+                    span["attributes"] = _plain(span["attributes"])
+                    found.append({**span, "instance": said["service.instance.id"]})
+        return found
+
+    def turns(self) -> list[dict[str, Any]]:
+        """The turns among them."""
+        return [span for span in self.spans() if "agentscope.turn" in span["attributes"]]
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """What each process says of itself."""
+        return [json.loads(file.read_text()) for file in self.run.glob("manifest-*.json")]
+
+
+def _plain(pairs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {pair["key"]: next(iter(pair["value"].values())) for pair in pairs}
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Start ``serve(code, *command)``: the code is ``service.py``, PORT stands for a free port."""
+    started: list[Served] = []
+
+    def begin(
+        code: str, *command: str, ready: str = "/docs", environment: Mapping[str, str] | None = None
+    ) -> Served:
+        (tmp_path / "service.py").write_text(code)
+        started.append(Served(tmp_path, command, environment or {}, ready))
+        return started[-1]
+
+    yield begin
+    for service in started:
+        service.client.close()
+        if service.process.poll() is None:
+            service.process.kill()
+            service.process.wait()

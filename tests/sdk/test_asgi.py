@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
-from starlette.background import BackgroundTask
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
@@ -166,24 +165,6 @@ def test_chunks_pass_as_the_same_objects_one_by_one(
     assert all(a is b for a, b in zip(sent, messages, strict=True))
 
 
-def test_background_work_is_kept_apart_from_the_turn(recorded: Recorded) -> None:
-    """The turn ends with the answer; what it leaves running hangs below it."""
-
-    def summarize() -> None:
-        with agentscope.phase("summarize"):
-            recorded.clock.advance(5)
-
-    async def message(request: Request) -> Response:
-        with agentscope.phase("plan"):
-            recorded.clock.advance(1)
-        return PlainTextResponse("x", background=BackgroundTask(summarize))
-
-    TestClient(AgentScopeMiddleware(Starlette(routes=[Route("/m", message)]))).get("/m")
-    turn, background = recorded.span("GET /m"), recorded.span("summarize")
-    assert (turn.duration_s, background.duration_s) == (1.0, 5.0)
-    assert background.parent_id == turn.span_id
-
-
 def test_an_exception_in_the_handler_is_the_servers_to_see(
     recorded: Recorded, http_scope: Callable[..., Scope]
 ) -> None:
@@ -219,6 +200,51 @@ def test_a_caller_who_leaves_makes_a_cancelled_turn(
     scope = http_scope(asgi={"version": "3.0", "spec_version": "2.3"})
     asyncio.run(AgentScopeMiddleware(StreamingResponse(forever()))(scope, receive, send))
     assert recorded.span("GET").attributes["agentscope.outcome"] == "cancelled"
+
+
+@pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
+def test_a_caller_who_leaves_in_the_middle_of_a_stream_is_no_error(
+    recorded: Recorded, http_scope: Callable[..., Scope], spec_version: str
+) -> None:
+    """Since version 2.4 of ASGI servers say it out of send(); Starlette makes an error of that."""
+
+    async def forever() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0)
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            raise ConnectionResetError
+
+    scope = http_scope(asgi={"version": "3.0", "spec_version": spec_version})
+    app = AgentScopeMiddleware(StreamingResponse(forever()))
+    with pytest.raises((ClientDisconnect, ConnectionResetError)):
+        asyncio.run(app(scope, receive, send))
+    span = recorded.span("GET")
+    assert (span.attributes["agentscope.outcome"], span.status) == ("cancelled", 0)
+
+
+def test_a_caller_who_leaves_while_the_request_is_read_is_no_error(
+    recorded: Recorded, http_scope: Callable[..., Scope]
+) -> None:
+    """Half an upload is nobody's failure here."""
+
+    async def app(scope: Scope, receive: Any, send: Any) -> None:
+        with agentscope.turn("upload"):
+            await Request(scope, receive).body()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(AgentScopeMiddleware(app)(http_scope(), receive, None))
+    found = [(s.name, s.attributes["agentscope.outcome"], s.status) for s in recorded.spans]
+    assert found == [("upload", "cancelled", 0), ("GET", "cancelled", 0)]
 
 
 def test_a_cancelled_request_is_cancelled(

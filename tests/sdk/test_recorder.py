@@ -168,7 +168,8 @@ def test_turns_and_sessions_in_flight_are_gauges(recorded: Recorded) -> None:
     recorder = recorded.recorder
     from agentscope.runtime.turns import TurnSampler
 
-    recorder.samplers += [TurnSampler(recorder).sample, lifecycle.sessions.sample]
+    sessions = lifecycle.sessions
+    recorder.samplers += [TurnSampler(recorder, sessions).sample, sessions.sample]
     with agentscope.turn("a", session="s1"), agentscope.turn("b", session="s2"):
         assert recorded.value(c.TURNS_ACTIVE) == 2
     recorded.clock.advance(299)

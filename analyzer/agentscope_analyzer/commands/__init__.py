@@ -10,10 +10,11 @@ from agentscope_analyzer.commands._command import Command, CommandError
 from agentscope_analyzer.commands.analyze import Analyze
 from agentscope_analyzer.commands.demo import Demo
 from agentscope_analyzer.commands.mock_llm import MockLlm
+from agentscope_analyzer.commands.record import Record
 
 __all__ = ["COMMANDS", "Command", "CommandError", "main"]
 
-COMMANDS: tuple[type[Command], ...] = (Demo, Analyze, MockLlm)
+COMMANDS: tuple[type[Command], ...] = (Demo, Record, Analyze, MockLlm)
 """Every verb, in the order in which the help lists them."""
 
 _EXTRA_OF = {

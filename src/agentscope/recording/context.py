@@ -2,7 +2,8 @@
 
 Our spans are set where OpenTelemetry keeps the current span, so other instrumentations nest under
 ours, and a second time under a key of our own: between one of our spans and the next there may be
-spans of others (FastAPI's own, say), which know nothing of the turn.
+spans of others (FastAPI's own, say), which know nothing of the turn. Where one of theirs is current
+it stays so: what they hang below it is sent where ours are not, and would lose its parent.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TypeAlias
 from opentelemetry import context as otel
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, SpanContext, get_current_span, set_span_in_context
+from opentelemetry.trace import Span as ApiSpan
 
 from agentscope.recording.span import Role, Span
 
@@ -41,8 +43,10 @@ get_context = _current.get
 def attach(span: Span) -> ContextToken:
     """Make ``span`` current; give the token to ``detach`` in the same task or thread."""
     context = Context(_current.get())
+    current = context.get(_SPAN_KEY)
     # A Context refuses assignment once others can see it; nobody sees this one yet.
-    dict.__setitem__(context, _SPAN_KEY, span)
+    if current is None or current.__class__ is Span or not _is_valid(current):
+        dict.__setitem__(context, _SPAN_KEY, span)
     dict.__setitem__(context, _OURS_KEY, span)
     return _current.set(context)
 
@@ -98,3 +102,10 @@ def foreign_parent(context: Context) -> SpanContext | None:
         return None
     span_context = get_current_span(context).get_span_context()
     return span_context if span_context.is_valid else None
+
+
+def _is_valid(span: object) -> bool:
+    try:
+        return isinstance(span, ApiSpan) and span.get_span_context().is_valid
+    except Exception:  # of another SDK, whatever it is
+        return False
