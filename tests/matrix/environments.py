@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 UV = Path(sys.executable).with_name("uv")
 UNREACHABLE = ("failed to fetch", "error sending request", "client error", "network", "dns error")
 INSTALL_TIMEOUT_S = 90
-SCRIPT_TIMEOUT_S = 60
+SCRIPT_TIMEOUT_S = 110
 
 
 class CannotInstallError(Exception):

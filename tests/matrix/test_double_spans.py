@@ -1,16 +1,12 @@
-"""Beside every other instrumentation of openai: one inference span a call, ours, and it is whole.
+"""Beside every other instrumentation: one inference span a call, ours, whole, and theirs as it was.
 
-Each instrumentation is installed into an environment of its own, which is thrown away; nothing of
-it is needed to run the other tests.
+They are installed into environments that are thrown away; nothing of them is needed to run the
+other tests.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import tomllib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,150 +15,199 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import ORDERS
+from environments import run_script
 
 from agentscope import conventions as names
 from agentscope.lab.mock_llm import MockLlmSettings, running
+from agentscope.recording.span import SERVER
 
-ROOT = Path(__file__).parents[2]
-UV = Path(sys.executable).with_name("uv")
-UNREACHABLE = ("failed to fetch", "error sending request", "client error", "network", "dns error")
-INSTALL_TIMEOUT_S = 90
-
-pytestmark = [
-    pytest.mark.skipif(not UV.exists(), reason="uv is not installed beside this Python"),
-    pytest.mark.skipif(
-        os.environ.get("AGENTSCOPE_MATRIX") != "1",
-        reason="installs other instrumentations from the package index: make matrix",
-    ),
-]
-
-LIBRARIES = {
-    "opentelemetry-instrumentation-genai-openai": "OpenTelemetry GenAI",
-    "opentelemetry-instrumentation-openai": "OpenLLMetry",
-    "openinference-instrumentation-openai": "OpenInference",
-    "logfire": "Logfire",
+ASKERS: dict[str, tuple[str, ...]] = {
+    "anthropic": ("anthropic",),
+    "fastapi": ("fastapi", "openai", "uvicorn"),
+    "langchain": ("langchain", "langchain-anthropic", "langchain-openai"),
+    "litellm": ("litellm",),
+    "openai": ("openai",),
+    "openai_agents": ("openai-agents",),
+    "pydantic_ai": ("pydantic-ai-slim[anthropic,openai]",),
 }
-CALLS = 6
-"""What ``asking.py`` asks; the last answer is given up after its first chunk."""
+"""Who asks (``asking_with_….py``) → what that needs."""
+CALLS = {
+    "anthropic": 6,
+    "fastapi": 2,
+    "langchain": 7,
+    "litellm": 8,
+    "openai": 6,
+    "openai_agents": 4,
+    "pydantic_ai": 8,
+}
+ABANDONED = {"anthropic": 1, "openai": 1}
+"""Calls whose answer is given up after its first chunk."""
+TOOLS = {"langchain": 1, "openai_agents": 2, "pydantic_ai": 4}
 
-CASES = [(library, order) for library in LIBRARIES for order in ("off", "before", "after")]
+GENAI, OPENLLMETRY, OPENINFERENCE = (
+    "opentelemetry-instrumentation-genai",
+    "opentelemetry-instrumentation",
+    "openinference-instrumentation",
+)
+FOREIGN: dict[tuple[str, str], tuple[str, ...]] = {
+    ("anthropic", "native"): (),
+    ("anthropic", "genai-anthropic"): (f"{GENAI}-anthropic",),
+    ("anthropic", "openllmetry-anthropic"): (f"{OPENLLMETRY}-anthropic",),
+    ("anthropic", "openinference-anthropic"): (f"{OPENINFERENCE}-anthropic",),
+    ("anthropic", "logfire-anthropic"): ("logfire",),
+    ("fastapi", "native"): (),
+    ("fastapi", "contrib-asgi"): (f"{OPENLLMETRY}-asgi",),
+    ("fastapi", "contrib-fastapi"): (f"{OPENLLMETRY}-fastapi",),
+    ("langchain", "genai-langchain"): (f"{GENAI}-langchain",),
+    ("langchain", "openllmetry-langchain"): (f"{OPENLLMETRY}-langchain",),
+    ("langchain", "openinference-langchain"): (f"{OPENINFERENCE}-langchain",),
+    ("litellm", "openinference-litellm"): (f"{OPENINFERENCE}-litellm",),
+    ("openai", "genai-openai"): (f"{GENAI}-openai",),
+    ("openai", "openllmetry-openai"): (f"{OPENLLMETRY}-openai",),
+    ("openai", "openinference-openai"): (f"{OPENINFERENCE}-openai",),
+    ("openai", "logfire-openai"): ("logfire[httpx]",),
+    ("openai", "logfire-httpx"): ("logfire[httpx]",),
+    ("openai", "contrib-httpx"): (f"{OPENLLMETRY}-httpx",),
+    ("openai_agents", "genai-openai-agents"): (f"{GENAI}-openai-agents",),
+    ("openai_agents", "openllmetry-openai-agents"): (f"{OPENLLMETRY}-openai-agents",),
+    ("openai_agents", "openinference-openai-agents"): (f"{OPENINFERENCE}-openai-agents",),
+    ("pydantic_ai", "logfire-pydantic-ai"): ("logfire",),
+}
+"""Who asks and beside which instrumentation (of ``asking.py``) → what that one needs."""
+OWN_OF_ANTHROPIC = "anthropic.messages.create"
+"""The span that anthropic's client makes itself, and does not where ours stands for the call."""
+
+BESIDE = [pytest.param(*case, id=" ".join(case)) for case in FOREIGN]
+CASES = [
+    pytest.param(*case, order, id=" ".join((*case, order)))
+    for case in FOREIGN
+    for order in ORDERS
+    if order != "alone"
+]
 
 
 @dataclass
 class Asked:
     """What came of a run of ``asking.py``."""
 
-    theirs: int
-    """Spans that the other instrumentation made."""
-    received: int
-    """Requests that reached the model."""
+    theirs: Counter[str]
+    """Spans that the other instrumentation made, by name."""
     spans: list[dict[str, Any]]
     """What we recorded."""
 
+    def doing(self, operation: str) -> list[dict[str, Any]]:
+        """Our spans of an operation."""
+        return [span for span in self.spans if operation == said(span, names.OPERATION_NAME)]
 
-Ask = Callable[[str, str], Asked]
+    def attempts(self) -> list[dict[str, Any]]:
+        """Our spans of HTTP requests to a model."""
+        return [span for span in self.spans if said(span, names.HTTP_RESEND_COUNT) is not None]
+
+
+Ask = Callable[[str], dict[tuple[str, str], Asked]]
 
 
 @pytest.fixture(scope="session")
-def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
-    """Run ``asking.py`` beside a library, in an environment made for it; once for all tests."""
+def ask(python_with: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Ask:
+    """All that comes of an asker, by instrumentation and order; once for all tests."""
 
     @cache
-    def environment(library: str) -> Path | str:
-        python = tmp_path_factory.mktemp("environment") / "bin" / "python"
-        needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-        uv("venv", "--quiet", "--python", sys.executable, str(python.parents[1]))
-        installing = uv(
-            "pip", "install", "--quiet", "--python", str(python),
-            *needs, "openai", "opentelemetry-sdk", library,
-        )  # fmt: skip
-        complaint = installing.stderr.strip()
-        if installing.returncode and any(word in complaint.lower() for word in UNREACHABLE):
-            return f"the package registry cannot be reached to install {library}"
-        if installing.returncode:
-            return f"{library} cannot be installed beside openai: {complaint[-500:]}"
-        return python
-
-    @cache
-    def run(library: str, order: str) -> Asked | str:
-        python = environment(library)
-        return python if isinstance(python, str) else _ask(python, library, order)
-
-    def ask_or_skip(library: str, order: str) -> Asked:
-        asked = run(library, order)
-        if isinstance(asked, str):
-            pytest.skip(asked)
-        return asked
-
-    def _ask(python: Path, library: str, order: str) -> Asked:
-        run_dir = tmp_path_factory.mktemp("run")
+    def ask(asker: str) -> dict[tuple[str, str], Asked]:
+        python, folder = python_with(*needs_of(asker)), tmp_path_factory.mktemp(asker)
+        tried = [(each, order) for one, each in FOREIGN if one == asker for order in ORDERS]
         with running(MockLlmSettings(port=0, knobs="profile=instant;out=8")) as mock:
-            asking = subprocess.run(
-                [python, str(Path(__file__).with_name("asking.py")), library, order],
-                env={
-                    **os.environ,
-                    "PYTHONPATH": str(ROOT / "src"),
-                    "AGENTSCOPE_RUN_DIR": str(run_dir),
-                    "OPENAI_BASE_URL": mock.base_url,
-                    "OPENAI_API_KEY": "mock",
-                },
-                cwd=run_dir, capture_output=True, text=True, timeout=60, check=False,
-            )  # fmt: skip
-            assert asking.returncode == 0, asking.stderr
-            received = mock.app.counters.received
-        theirs = json.loads(asking.stdout.splitlines()[-1])["theirs"]
-        return Asked(theirs, received, spans_of(run_dir))
+            run_script(
+                python,
+                "asking.py",
+                asker,
+                str(folder),
+                *dict.fromkeys(each for each, _ in tried),
+                ANTHROPIC_API_KEY="mock",
+                ANTHROPIC_BASE_URL=mock.anthropic_base_url,
+                LITELLM_LOCAL_MODEL_COST_MAP="True",  # else it asks the web for it
+                OPENAI_API_KEY="mock",
+                OPENAI_BASE_URL=mock.base_url,
+            )
+            assert mock.app.counters.received == CALLS[asker] * len(tried)
+        return {
+            (each, order): Asked(
+                Counter(json.loads((folder / each / f"{order}.json").read_text())),
+                spans_of(folder / each / order),
+            )
+            for each, order in tried
+        }
 
-    return ask_or_skip
+    return ask
 
 
-def uv(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run uv in the project's folder, whose settings say how new a release may be."""
-    return subprocess.run(
-        [UV, *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False,
-    )  # fmt: skip
+def needs_of(asker: str) -> tuple[str, ...]:
+    """One environment for all that is tried with an asker: what is not turned on does nothing."""
+    foreign = {
+        package for each, packages in FOREIGN.items() if each[0] == asker for package in packages
+    }
+    return (*ASKERS[asker], "opentelemetry-sdk", *sorted(foreign))
 
 
 def spans_of(run_dir: Path) -> list[dict[str, Any]]:
-    """Every span of the turn; what stopped the whole process has traces of its own."""
-    (file,) = run_dir.glob("traces-*.jsonl")
+    """Every span of the turns; what stopped the whole process has traces of its own."""
     spans: list[dict[str, Any]] = []
-    for line in file.read_text().splitlines():
-        for resource in json.loads(line)["resourceSpans"]:
-            spans += [span for scope in resource["scopeSpans"] for span in scope["spans"]]
+    for file in run_dir.glob("traces-*.jsonl"):
+        for line in file.read_text().splitlines():
+            for resource in json.loads(line)["resourceSpans"]:
+                spans += [span for scope in resource["scopeSpans"] for span in scope["spans"]]
     for span in spans:
         span["attributes"] = {
             each["key"]: next(iter(each["value"].values())) for each in span["attributes"]
         }
-    return [span for span in spans if names.RUNTIME_EVENT not in span["attributes"]]
+    return [span for span in spans if said(span, names.RUNTIME_EVENT) is None]
 
 
-def calls_of(asked: Asked) -> list[dict[str, Any]]:
-    return [each for each in asked.spans if each["attributes"].get(names.OPERATION_NAME) == "chat"]
+def said(span: dict[str, Any], key: str) -> Any:
+    return span["attributes"].get(key)
 
 
-@pytest.mark.parametrize(("library", "order"), CASES)
-def test_one_inference_span_a_call(library: str, order: str, ask: Ask) -> None:
-    """Six calls are six inferences in our run, whether theirs is off, on before us or on after."""
-    asked = ask(library, order)
-    assert asked.received == CALLS
-    assert asked.theirs == 0 if order == "off" else asked.theirs >= CALLS
-    outcomes = Counter(call["attributes"][names.OUTCOME] for call in calls_of(asked))
-    assert outcomes == {"ok": CALLS - 1, "abandoned": 1}
-    assert len({span["traceId"] for span in asked.spans}) == 1
-    attempts = [span for span in asked.spans if names.HTTP_RESEND_COUNT in span["attributes"]]
-    assert len(attempts) == CALLS
+@pytest.mark.parametrize(("asker", "instrumentation", "order"), CASES)
+def test_one_inference_span_a_call(asker: str, instrumentation: str, order: str, ask: Ask) -> None:
+    """As many as there are requests, whether theirs is off, on before us or on after."""
+    asked, calls, abandoned = ask(asker)[instrumentation, order], CALLS[asker], ABANDONED.get(asker)
+    outcomes = Counter(said(call, names.OUTCOME) for call in asked.doing("chat"))
+    assert outcomes == Counter(
+        ok=calls - (abandoned or 0), **({"abandoned": 1} if abandoned else {})
+    )
+    assert len(asked.attempts()) == calls
+    assert len(asked.doing("execute_tool")) == TOOLS.get(asker, 0)
 
 
-@pytest.mark.parametrize(("library", "order"), CASES)
-def test_our_tree_is_whole_without_theirs(library: str, order: str, ask: Ask) -> None:
+@pytest.mark.parametrize(("asker", "instrumentation", "order"), CASES)
+def test_our_tree_is_whole_without_theirs(
+    asker: str, instrumentation: str, order: str, ask: Ask
+) -> None:
     """Their spans are not in our run: ours hang on each other, attempts below inferences."""
-    asked = ask(library, order)
-    ours = {span["spanId"]: span for span in asked.spans}
-    assert [span["name"] for span in asked.spans if "parentSpanId" not in span] == ["turn"]
-    above = [ours.get(call["parentSpanId"], {}).get("name") for call in calls_of(asked)]
-    assert above == ["turn"] * CALLS
-    attempts = [span for span in asked.spans if names.HTTP_RESEND_COUNT in span["attributes"]]
-    above = [ours.get(attempt["parentSpanId"], {}).get("name") for attempt in attempts]
-    assert above == ["chat mock-gpt"] * CALLS
+    asked = ask(asker)[instrumentation, order]
+    ours = {span["spanId"] for span in asked.spans}
+    turns = [span for span in asked.spans if said(span, names.TURN)]
+    assert all(span.get("parentSpanId") in ours for span in asked.spans if span not in turns)
+    assert len(turns) == (CALLS[asker] if asker == "fastapi" else 1)
+    calls = {call["spanId"] for call in asked.doing("chat")}
+    assert {attempt["parentSpanId"] for attempt in asked.attempts()} == calls
+
+
+@pytest.mark.parametrize(("asker", "instrumentation"), BESIDE)
+def test_theirs_is_what_it_is_without_us(asker: str, instrumentation: str, ask: Ask) -> None:
+    """The same spans, as many; but anthropic's own span gives way to ours."""
+    off, alone, before, after = (ask(asker)[instrumentation, order].theirs for order in ORDERS)
+    assert alone.total() >= CALLS[asker] - ABANDONED.get(asker, 0)
+    alone = Counter({name: count for name, count in alone.items() if name != OWN_OF_ANTHROPIC})
+    assert (off, before, after) == (Counter(), alone, alone)
+
+
+@pytest.mark.parametrize(
+    ("asker", "instrumentation"), [case for case in FOREIGN if case[0] == "fastapi"]
+)
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_one_server_span_a_request(asker: str, instrumentation: str, order: str, ask: Ask) -> None:
+    """Ours is the turn, with its route, below or above theirs."""
+    asked = ask(asker)[instrumentation, order]
+    servers = [span["name"] for span in asked.spans if span["kind"] == SERVER]
+    assert servers == ["GET /ask/{name}"] * CALLS[asker]

@@ -15,31 +15,64 @@ from typing import Any, Literal
 
 from agentscope.clients.patches import Patches
 from agentscope.errors import ConfigError
+from agentscope.recording import prices
 from agentscope.recording.guard import internal_error
 
 __all__ = ["LIBRARIES", "instrument_clients", "uninstrument_clients"]
 
 LIBRARIES: dict[str, dict[str, tuple[str, str]]] = {
+    "agents": {
+        "agents.run_internal.tool_execution": ("openai_agents", "patch"),
+        "agents.tool": ("openai_agents", "patch_errors"),
+    },
     "aiohttp": {"aiohttp": ("aiohttp", "patch")},
+    "aiosqlite": {"aiosqlite": ("aiosqlite", "patch")},
     "anthropic": {
         "anthropic._base_client": ("anthropic", "patch"),
         "anthropic._response": ("stainless", "patch_responses"),
     },
     "asyncpg": {"asyncpg": ("asyncpg", "patch")},
-    "google.genai": {"google.genai.models": ("google_genai", "patch")},
+    "botocore": {
+        "botocore.client": ("bedrock", "patch"),
+        "botocore.eventstream": ("bedrock", "patch_streams"),
+    },
+    "google.genai": {
+        "google.genai.errors": ("google_genai", "patch_errors"),
+        "google.genai.models": ("google_genai", "patch"),
+    },
     "httpx": {"httpx": ("httpx", "patch")},
     "httpx2": {"httpx2": ("httpx", "patch")},
     "langchain_core": {"langchain_core.tools.base": ("langchain", "patch_tools")},
     "langgraph": {"langgraph.pregel._runner": ("langchain", "patch_nodes")},
+    "litellm": {
+        "litellm": ("litellm", "patch"),
+        "litellm.litellm_core_utils.streaming_handler": ("litellm", "patch_streams"),
+        "litellm.router": ("litellm", "patch_router"),
+        "litellm.rust_bridge.dispatch": ("litellm", "patch_dispatch"),
+    },
     "openai": {
         "openai._response": ("stainless", "patch_responses"),
         "openai.resources.chat.completions.completions": ("openai", "patch_chat"),
         "openai.resources.embeddings": ("openai", "patch_embeddings"),
         "openai.resources.responses.responses": ("openai", "patch_responses"),
     },
+    "pydantic_ai": {"pydantic_ai.toolsets.combined": ("pydantic_ai", "patch")},
+    "psycopg": {"psycopg": ("psycopg", "patch")},
+    "psycopg_pool": {"psycopg_pool": ("psycopg_pool", "patch")},
+    "redis": {"redis": ("redis", "patch"), "redis.asyncio": ("redis", "patch_asyncio")},
+    "sqlalchemy": {
+        "sqlalchemy.engine.base": ("sqlalchemy", "patch_engine"),
+        "sqlalchemy.pool": ("sqlalchemy", "patch_pool"),
+    },
+    "sqlite3": {"sqlite3": ("sqlite3", "patch")},
     "urllib3": {"urllib3": ("urllib3", "patch")},
 }
 """Library → its modules that are patched once imported → our file and its function."""
+_PROJECTS = {"agents": "openai-agents", "google.genai": "google-genai"}
+"""What to install, where it is called otherwise than the library."""
+
+_PRICED = frozenset({"anthropic", "google.genai", "litellm", "openai"})
+"""Libraries whose calls cost money: the prices are loaded with them, before a turn can wait."""
 
 _lock = threading.RLock()
 _active: dict[str, Patches] = {}
@@ -80,7 +113,7 @@ def _checked(which: Iterable[str]) -> list[str]:
             known = ", ".join(sorted(LIBRARIES))
             raise ConfigError(f"no hook for the client library {name!r}; there is one for {known}")
         if name not in sys.modules and not _installed(name):
-            project = name.replace(".", "-")
+            project = _PROJECTS.get(name, name)
             raise ConfigError(f"{name} is not installed; pip install {project}, or do not name it")
     return names
 
@@ -116,6 +149,8 @@ def _patch(name: str, module: Any, by_name: bool) -> None:
     try:
         getattr(importlib.import_module(f"{__name__}.{file}"), function)(module, patches)
         patches.modules.add(module.__name__)
+        if name in _PRICED:
+            prices.load()
     except Exception as error:
         patches.undo()
         _active[name] = Patches()

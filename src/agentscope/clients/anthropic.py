@@ -12,7 +12,7 @@ call it does not: one call is one inference span, and its attempts lie below our
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from agentscope import conventions as c
@@ -37,10 +37,24 @@ _OWN_TRACING = "start_api_call_span"
 def patch(module: Any, patches: Patches) -> None:
     """Hook ``anthropic._base_client``."""
     answered = answered_for(Messages())
-    patches.wrap(module.SyncAPIClient, "request", sync_hook(_begin, answered))
-    patches.wrap(module.AsyncAPIClient, "request", async_hook(_begin, answered))
+    for client in _with_request(module.SyncAPIClient):
+        patches.wrap(client, "request", sync_hook(_begin, answered))
+    for client in _with_request(module.AsyncAPIClient):
+        patches.wrap(client, "request", async_hook(_begin, answered))
     if hasattr(module, _OWN_TRACING):
         patches.wrap(module, _OWN_TRACING, _start_own_span)
+
+
+def _with_request(client: Any) -> Iterator[Any]:
+    """The class and those below it that have a ``request`` of their own.
+
+    Logfire gives ``Anthropic`` one, around the inherited one as it was then: it goes past ours. Of
+    a class that calls ours in turn, the call is still one: the inner one is the outer one's.
+    """
+    if "request" in vars(client):
+        yield client
+    for below in client.__subclasses__():
+        yield from _with_request(below)
 
 
 def _begin(

@@ -13,130 +13,52 @@ whose own hook makes the inference: one span a call, with its attempts.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from agentscope import conventions as c
-from agentscope import phases, wrappers
+from agentscope import phases
 from agentscope.clients.patches import Patches
-from agentscope.recording.context import ContextToken, attach, current_span, detach
+from agentscope.clients.tools import Begun, around, around_async, begin, begin_tool
+from agentscope.recording.context import current_span
 from agentscope.recording.guard import internal_error
-from agentscope.recording.span import Role, Span, text_of
 
 _HIDDEN = "langsmith:hidden"
 """The tag of steps that LangGraph adds to a graph for itself."""
 _SIGNAL = "GraphBubbleUp"
 """LangGraph's exceptions that are no failures: an interrupt, a command for the graph above."""
-_ToolPhase = type(phases.tool(name="tool"))
-
-Begun = tuple[Span, ContextToken]
 
 
 def patch_tools(module: Any, patches: Patches) -> None:
     """Hook ``langchain_core.tools.base``."""
-    patches.wrap(module.BaseTool, "run", _run_tool)
-    patches.wrap(module.BaseTool, "arun", _run_tool_async)
+    patches.wrap(module.BaseTool, "run", around(_start_tool, _judge))
+    patches.wrap(module.BaseTool, "arun", around_async(_start_async_tool, _judge))
 
 
 def patch_nodes(module: Any, patches: Patches) -> None:
     """Hook ``langgraph.pregel._runner``."""
-    patches.wrap(module, "run_with_retry", _run_node)
-    patches.wrap(module, "arun_with_retry", _run_node_async)
+    patches.wrap(module, "run_with_retry", around(_start_node, _judge))
+    patches.wrap(module, "arun_with_retry", around_async(_start_node, _judge))
 
 
-def _run_tool(
-    wrapped: Callable[..., Any], tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    begun = _begin(_tool_phase(tool, asynchronous=False), kwargs.get("tool_call_id"))
-    if begun is None:
-        return wrapped(*args, **kwargs)
+def _start_tool(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun | None:
+    return _start_tool_of(tool, kwargs, "func", "_run")
+
+
+def _start_async_tool(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun | None:
+    return _start_tool_of(tool, kwargs, "coroutine", "_arun")
+
+
+def _start_tool_of(tool: Any, kwargs: dict[str, Any], *names: str) -> Begun | None:
+    """``names`` are the tool's attributes that may be the user's function."""
     try:
-        output = wrapped(*args, **kwargs)
-    except BaseException as error:
-        _end(begun, error)
-        raise
-    _end(begun, None, output)
-    return output
-
-
-async def _run_tool_async(
-    wrapped: Callable[..., Any], tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    begun = _begin(_tool_phase(tool, asynchronous=True), kwargs.get("tool_call_id"))
-    if begun is None:
-        return await wrapped(*args, **kwargs)
-    try:
-        output = await wrapped(*args, **kwargs)
-    except BaseException as error:
-        _end(begun, error)
-        raise
-    _end(begun, None, output)
-    return output
-
-
-def _run_node(
-    wrapped: Callable[..., Any], _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    begun = _begin(_node_phase(args))
-    if begun is None:
-        return wrapped(*args, **kwargs)
-    try:
-        result = wrapped(*args, **kwargs)
-    except BaseException as error:
-        _end(begun, error)
-        raise
-    _end(begun, None)
-    return result
-
-
-async def _run_node_async(
-    wrapped: Callable[..., Any], _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    begun = _begin(_node_phase(args))
-    if begun is None:
-        return await wrapped(*args, **kwargs)
-    try:
-        result = await wrapped(*args, **kwargs)
-    except BaseException as error:
-        _end(begun, error)
-        raise
-    _end(begun, None)
-    return result
-
-
-# --- what is recorded, and what is not ------------------------------------------------------------
-
-
-def _tool_phase(tool: Any, *, asynchronous: bool) -> wrappers.Phase | None:
-    """The tool's phase; None outside of our spans, and where the call has a span already."""
-    try:
-        current = current_span()
-        if current is None:
-            return None
-        name = text_of(tool.name)
-        same = current.role is Role.TOOL and current.attributes.get(c.TOOL_NAME) == name
-        return None if same or _is_decorated(tool, asynchronous) else phases.tool(name=name)
+        functions = [getattr(tool, name, None) for name in names]
+        return begin_tool(tool.name, kwargs.get("tool_call_id"), *functions)
     except Exception as error:
         internal_error("clients.langchain", error)
         return None
 
 
-def _is_decorated(tool: Any, asynchronous: bool) -> bool:
-    """Whether the user's function below the tool has a span of its own, by ``@agentscope.tool``."""
-    names = ("coroutine", "_arun") if asynchronous else ("func", "_run")
-    for name in names:
-        function = getattr(tool, name, None)
-        function = getattr(function, "__func__", function)
-        if getattr(function, "__globals__", None) is not vars(wrappers):
-            continue
-        for cell in getattr(function, "__closure__", None) or ():
-            held = cell.cell_contents
-            if isinstance(getattr(held, "__self__", held), _ToolPhase):
-                return True
-    return False
-
-
-def _node_phase(args: tuple[Any, ...]) -> wrappers.Phase | None:
+def _start_node(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun | None:
     """The node's phase; None outside of our spans, for hidden nodes, and for one that runs tools.
 
     Tools have spans of their own, and are a phase themselves.
@@ -146,7 +68,7 @@ def _node_phase(args: tuple[Any, ...]) -> wrappers.Phase | None:
             return None
         task = args[0]
         hidden = _HIDDEN in ((task.config or {}).get("tags") or ())
-        return None if hidden or _runs_tools(task.proc) else phases.phase(task.name)
+        return None if hidden or _runs_tools(task.proc) else begin(phases.phase(task.name))
     except Exception as error:
         internal_error("clients.langgraph", error)
         return None
@@ -160,34 +82,10 @@ def _runs_tools(runnable: Any) -> bool:
     return isinstance(steps[0] if steps else runnable, tool_node)
 
 
-# --- spans ----------------------------------------------------------------------------------------
-
-
-def _begin(part: wrappers.Phase | None, call_id: Any = None) -> Begun | None:
-    span = None if part is None else part.begin()
-    if span is None:
-        return None
-    if isinstance(call_id, str):
-        span.attributes[c.TOOL_CALL_ID] = text_of(call_id)
-    return span, attach(span)
-
-
-def _end(begun: Begun, error: BaseException | None, output: Any = None) -> None:
-    span, token = begun
-    detach(token)
-    try:
-        if error is None:
-            # A tool's error that LangChain handles goes to the model, in place of an answer.
-            if type(output).__name__ == "ToolMessage" and output.status == "error":
-                span.fail(c.UNKNOWN_ERROR)
-        elif not _is_signal(error):
-            span.attributes[c.OUTCOME] = wrappers.outcome_of(error).value
-            if isinstance(error, Exception):
-                span.fail(error)
-        span.end()
-    except Exception as fault:
-        internal_error("clients.langchain", fault)
-
-
-def _is_signal(error: BaseException) -> bool:
-    return any(cls.__name__ == _SIGNAL for cls in type(error).__mro__)
+def _judge(error: BaseException | None, output: Any) -> BaseException | str | None:
+    if error is not None:
+        is_signal = any(cls.__name__ == _SIGNAL for cls in type(error).__mro__)
+        return None if is_signal else error
+    # A tool's error that LangChain handles goes to the model, in place of an answer.
+    handled = type(output).__name__ == "ToolMessage" and output.status == "error"
+    return c.UNKNOWN_ERROR if handled else None
