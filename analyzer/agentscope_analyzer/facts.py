@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 from agentscope import conventions as c
 from agentscope.conventions import CAUSES
 from agentscope_analyzer.attribution import AttributionSummary
+from agentscope_analyzer.before import BeforeTurns, before_turns_of
 from agentscope_analyzer.ceilings import Ceilings, ceilings_of
 from agentscope_analyzer.ceilings.demand import LiveSessions
 from agentscope_analyzer.ceilings.quotas import Quota
@@ -77,11 +78,18 @@ class Facts:
     waits: Rows
     pools: Rows
     queries: Rows
+    held: Rows
+    work: Rows
     blocks: Rows
+    synchronous: Rows
+    collections: Rows
+    pressure: Rows
+    own_code: Rows
     inflation: Rows
     spans: Row
     metrics: dict[str, Row]
     load: Row
+    before: BeforeTurns
     turns_active: dict[str, int]
     quotas: list[Quota]
     ceilings: Ceilings
@@ -138,6 +146,24 @@ class Facts:
     def wall_s(self) -> float:
         """Durations of all turns added up."""
         return float(self.turns["wall_s"] or 0.0)
+
+    @property
+    def lived_s(self) -> float:
+        """How long the processes lived, added up: from the first turn to the last's end, each."""
+        return self.whole.duration_s * max(1, int(self.turns["instances"]))
+
+    def stopped_s(self, event: str) -> float:
+        """Seconds of all runtime events of one kind."""
+        return float(sum(row["wall_s"] for row in self.blocks if row["event"] == event))
+
+    @property
+    def crowding(self) -> float:
+        """The part of the loop's standing still in which the machine had no processor for it."""
+        blocked_s = self.stopped_s(c.RuntimeEvent.LOOP_BLOCKED)
+        waited_s = sum(float(row["processor_s"]) for row in self.blocks)
+        # A process whose quota is used up is kept from running, too: that is not the machine's.
+        waited_s -= self.stopped_s(c.RuntimeEvent.CPU_THROTTLED)
+        return max(0.0, waited_s) / blocked_s if blocked_s else 0.0
 
     def waits_of(self, *kinds: str) -> Rows:
         """Rows of ``waits/by_kind`` of these kinds."""
@@ -200,6 +226,16 @@ def gather(
     reader.read("llm/attempts_by_status")  # for the reader of the report; nothing is judged by it
     window = {"from_ns": int(whole.start_s * NS), "to_ns": int(whole.end_s * NS)}
     pools = reader.read("database/pools", **window)
+    caps = {
+        used.name: reader.ask(
+            "runtime/caps",
+            used=used.name,
+            size=size.name,
+            label=used.attributes[0],
+            **window,
+        )
+        for used, size in CAPPED
+    }
     load = reader.read("load/joined")[0]
     steady = steady_of(whole, manifest or {}, clock_ahead_s=clock_ahead(load))
     quotas, ceilings = ceilings_of(
@@ -207,6 +243,7 @@ def gather(
         given=limits or {},
         live=live,
         pools=pools,
+        threads=caps[c.THREADPOOL_BORROWED.name],
         by_model=by_model,
         failed_share=turns["errors"] / turns["turns"] if turns["turns"] else 0.0,
         start_s=steady.start_s,
@@ -225,20 +262,22 @@ def gather(
         costs=costs_of(reader.ask("llm/usage")),
         hidden=hidden_in(reader, llm, float(turns["wall_s"] or 0.0)),
         billing=reader.read("llm/refused_for_billing"),
-        caps={
-            used.name: reader.ask(
-                "runtime/caps", used=used.name, size=size.name, label=used.attributes[0]
-            )
-            for used, size in CAPPED
-        },
+        caps=caps,
         waits=reader.read("waits/by_kind"),
         pools=pools,
         queries=reader.read("database/queries"),
+        held=reader.read("database/held"),
+        work=reader.read("runtime/work"),
         blocks=reader.read("runtime/blocks", **window),
+        synchronous=reader.read("runtime/synchronous"),
+        collections=reader.read("runtime/collections", **window),
+        pressure=reader.read("runtime/pressure", **window),
+        own_code=reader.read("runtime/own_code"),
         inflation=reader.read("runtime/inflation"),
         spans=spans,
         metrics={row["name"]: row for row in reader.read("run/metrics")},
         load=load,
+        before=before_turns_of(reader, load),
         turns_active={row["instance"]: row["turns"] for row in reader.read("run/turns_active")},
         quotas=quotas,
         ceilings=ceilings,

@@ -21,6 +21,8 @@ from agentscope_analyzer.wording import binds, number, percent, seconds
 
 INHERENT_SHARE = 0.40
 INHERENT_WATCH_SHARE = 0.20
+INHERENT_LEAD_SHARE = 0.50
+"""Work that takes so much is watched though users do not wait too long yet; models always do."""
 INHERENT_NAMED_SHARE = 0.10
 """From here on work is ruled out by what users wait, below it by its size."""
 GROUP_NAMED_SHARE = 0.05
@@ -65,6 +67,13 @@ class Inherent:
                 f"{label_of(cause, facts)}: {took(cause, facts)}, work that is there at any load; "
                 f"{missed}"
             )
+        elif missed is None and group != "llm" and facts.share(cause) >= INHERENT_LEAD_SHARE:
+            kind = "watch"
+            statement = (
+                f"{label_of(cause, facts)}: {took(cause, facts)}, more than all else together; "
+                "no target is missed"
+            )
+            statement = "; ".join([statement, *_names(cause, facts)])
         else:
             kind = "ruled_out"
             statement = self._ruled_out_statement(cause, missed)
@@ -84,7 +93,7 @@ class Inherent:
             if whole >= facts.share(cause) + GROUP_NAMED_SHARE:
                 opening += f" ({percent(whole)} with the rest of {group})"
         says = load.says if load is not None else "load did not vary enough to see if it grows"
-        parts = [opening, _too_long(facts, self.targets), says]
+        parts = [opening, *_names(cause, facts), _too_long(facts, self.targets), says]
         if group == "llm" and (hidden := attempts_hidden(facts)):
             parts.append(f"{hidden}, so retries and back-off may hide in it")
         return "; ".join(parts)
@@ -116,6 +125,12 @@ class Inherent:
         if load is not None:
             evidence.append(load.evidence)
         return evidence + [sign.evidence for sign in own_signs(cause, facts)]
+
+
+def _names(cause: str, facts: Facts) -> list[str]:
+    """Which statement, tool or service it is, mostly."""
+    named = cause in ("db.query", "tool.execution", "http.upstream")
+    return [sign.says for sign in own_signs(cause, facts)[:1]] if named else []
 
 
 def missed_target(facts: Facts, targets: Targets) -> str | None:

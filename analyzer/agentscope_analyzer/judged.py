@@ -24,6 +24,13 @@ class Judged:
     """Signs, beside the share, that agree."""
     large: bool = False
     """Contention with enough time to bind, whether or not a sign agrees."""
+    before: float = 0.0
+    """Share of users' waiting that it took before their turns began."""
+
+    @property
+    def weight(self) -> float:
+        """What it is compared with others by: the larger one of its shares."""
+        return max(self.share, self.before)
 
 
 def finding_of(

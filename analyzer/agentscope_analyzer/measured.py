@@ -81,7 +81,10 @@ _UNMEASURED: dict[str, Callable[[Facts], str | None]] = {
     "db.query": _needs(lambda f: f.spans["database"], "no database statement was recorded"),
     "db.pool": _needs(
         lambda f: (
-            f.spans["pooled_database"] or f.waits_of(c.Wait.DB_POOL) or _has_metric(DB_POOL)(f)
+            f.spans["pooled_database"]
+            or f.held
+            or f.waits_of(c.Wait.DB_POOL)
+            or _has_metric(DB_POOL)(f)
         ),
         "no wait for a connection and no db.client.connection metric",
     ),
@@ -90,7 +93,7 @@ _UNMEASURED: dict[str, Callable[[Facts], str | None]] = {
         "no agentscope.event_loop.delay.max metric and no event_loop.blocked span",
     ),
     "runtime.cpu": _needs(
-        lambda f: (cpu := cpu_share(f)) is not None and cpu < MAX_CPU_SHARE,
+        lambda f: f.pressure or ((cpu := cpu_share(f)) is not None and cpu < MAX_CPU_SHARE),
         "the CPU time of single turns was not recorded",
     ),
     "runtime.threadpool": _needs(
@@ -101,7 +104,10 @@ _UNMEASURED: dict[str, Callable[[Facts], str | None]] = {
         lambda f: f.spans["gc_pauses"] or c.GC_PAUSE.name in f.metrics,
         "no agentscope.gc.pause metric",
     ),
-    "runtime.throttled": _needs(_has_metric(CGROUP_CPU), "no agentscope.cgroup.cpu metric"),
+    "runtime.throttled": _needs(
+        lambda f: _has_metric(CGROUP_CPU)(f) or f.stopped_s(c.RuntimeEvent.CPU_THROTTLED),
+        "no agentscope.cgroup.cpu metric",
+    ),
     "tool.execution": _needs(lambda f: f.spans["tools"], "no tool execution was recorded"),
     "http.upstream": _needs(
         lambda f: f.spans["http"] > (f.llm["attempts_seen"] or 0),

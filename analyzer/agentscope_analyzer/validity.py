@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agentscope.conventions import CAUSES, UNATTRIBUTED
+from agentscope.conventions import CAUSES, UNATTRIBUTED, RuntimeEvent
 from agentscope_analyzer.attribution import UNMARKED
 from agentscope_analyzer.document import Check, Status, Value
 from agentscope_analyzer.facts import Facts, clock_ahead, steady_of
@@ -18,6 +18,7 @@ MIN_RUN_S = 60.0
 MAX_RUN_S = 60 * 86_400.0
 MAX_DROPPED = 0.01
 MAX_OUTSIDE = 0.05
+MAX_CROWDED = 0.05
 MAX_RAMP = 0.5
 MAX_LATE_OF_THINK = 0.1
 MAX_LATE_S = 0.1
@@ -255,14 +256,35 @@ def _little(facts: Facts) -> Iterator[Check]:
     )
     if abs(outside) > MAX_OUTSIDE:
         where = (
-            f"{percent(outside)} of users' waiting is outside the recorded turns (network, accept "
-            "queue, missing spans)"
+            f"{percent(outside)} of users' waiting is outside the recorded turns{_outside(facts)}"
             if outside > 0
             else "turns last longer than users waited (work after the answer, clock difference)"
         )
         yield _check("little", "warn", f"{detail}: {where}", outside)
     else:
         yield _check("little", "ok", detail, outside)
+
+
+def _outside(facts: Facts) -> str:
+    """Where it is: before the turns, with what the process did meanwhile, else not known."""
+    before = facts.before
+    if not before.large:
+        return " (network, accept queue, missing spans)"
+    told = [f"{percent(before.part(cause))} {cause}" for cause in CAUSES if before.part(cause)]
+    told.append(f"{percent(before.unexplained_s / before.wall_s)} accept queue, network, set-up")
+    return f", {seconds(before.mean_s)} before each turn ({', '.join(told)})"
+
+
+def _crowded(facts: Facts) -> Iterator[Check]:
+    """A machine without a free processor makes every process on it late."""
+    if not facts.spans["loop_blocks"] or facts.lived_s <= 0:
+        return
+    waited_s = facts.crowding * facts.stopped_s(RuntimeEvent.LOOP_BLOCKED)
+    share = waited_s / facts.lived_s
+    detail = f"event loops waited {percent(share)} of the run for a free processor"
+    if share > MAX_CROWDED:
+        detail += ": the machine is crowded, by this service or by others on it"
+    yield _check("processors", "warn" if share > MAX_CROWDED else "ok", detail, share)
 
 
 def _clocks(facts: Facts) -> Iterator[Check]:
@@ -374,6 +396,7 @@ _CHECKS = (
     _joined,
     _little,
     _clocks,
+    _crowded,
     _lateness,
     _ramp,
     _unattributed,

@@ -5,11 +5,14 @@ least one figure that does not come from that time agrees. Inherent work binds o
 longer than they should even with all contention taken away. The rules in full:
 
 ==========  =====================================================================================
-binds       contention with ≥ 10 % of turn time or ≥ 20 % of the slowest turns', and a sign agrees;
-            or the largest group of inherent causes, ≥ 40 % of turn time, when p50 or p95 without
-            any contention is above its target
+binds       contention with ≥ 10 % of turn time or ≥ 20 % of the slowest turns', or of what users
+            wait before their turns ≥ 10 % of all their waiting, and a sign agrees; or work at
+            something used up: ≥ 40 % of turn time, and it grows with load; or the largest group of
+            inherent causes, ≥ 40 % of turn time, when p50 or p95 without any contention is above
+            its target
 watch       contention of 3 to 10 %, or above it without a sign; a ceiling within 1.5 × of the
-            sessions seen; inherent groups of ≥ 20 % when the target is missed
+            sessions seen; connections held while a model answers; inherent groups of ≥ 20 % when
+            the target is missed
 ruled_out   everything else that was measured
 confidence  high with two agreeing signs, medium with one, low for a model whose HTTP attempts are
             not known; where nothing binds: high, but medium if targets are missed, time is
@@ -28,11 +31,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from agentscope.conventions import CAUSES, UNATTRIBUTED
-from agentscope_analyzer.contention import judge_contention
+from agentscope_analyzer.contention import is_used_up, judge_contention
 from agentscope_analyzer.document import Ceiling, Check, Confidence, Finding, Kind, Verdict
 from agentscope_analyzer.facts import Facts, Targets
 from agentscope_analyzer.inherent import Inherent, missed_target
 from agentscope_analyzer.judged import (
+    BIND_SHARE,
     Judged,
     ceiling_says,
     finding_of,
@@ -61,13 +65,15 @@ def judge(facts: Facts, checks: Iterable[Check], targets: Targets) -> tuple[Verd
     checks = list(checks)
     inherent = Inherent.of(facts, targets)
     found = [
-        inherent.judge(cause) if CAUSES[cause].inherent else judge_contention(cause, facts)
+        inherent.judge(cause)
+        if CAUSES[cause].inherent and not is_used_up(cause, facts)
+        else judge_contention(cause, facts)
         for cause in CAUSES
         if cause != UNATTRIBUTED and facts.wall_s and was_measured(cause, facts) is None
     ]
     hidden = _hidden(found, facts)
     found += [hidden] if hidden is not None else []
-    found.sort(key=lambda one: (_ORDER[one.finding.kind], -one.share))
+    found.sort(key=lambda one: (_ORDER[one.finding.kind], -one.weight))
     return _verdict(found, facts, checks, targets), [one.finding for one in found]
 
 
@@ -94,7 +100,7 @@ def _verdict(found: list[Judged], facts: Facts, checks: list[Check], targets: Ta
 
 
 def _bound(binding: list[Judged], facts: Facts, checks: list[Check]) -> Verdict:
-    first = max(binding, key=lambda one: one.share)
+    first = max(binding, key=lambda one: one.weight)
     cause = first.finding.cause
     statement = first.finding.statement
     others = [one for one in binding if one is not first]
@@ -142,6 +148,9 @@ def _unbound(
     unconfirmed = [one.finding.cause for one in found if one.large]
     if unconfirmed:
         statement += f"; not confirmed by a second figure: {', '.join(unconfirmed)}"
+    outside = facts.before.unexplained_share
+    if outside >= BIND_SHARE:
+        statement += f"; {facts.before.says}"
     if facts.billing:
         statement += f"; billing, not rate: {facts.billing[0]['billing_code']}"
     if FAILED_SHARE <= failed < MOST_FAILED_SHARE:
@@ -153,6 +162,7 @@ def _unbound(
     # attempts were not recorded; where there is little of either, nothing can hide.
     hidden = unexplained >= WATCH_SHARE or any(check.check == "attempts" for check in checks)
     doubt = hidden or missed is not None or bool(unconfirmed) or failed >= FAILED_SHARE
+    doubt = doubt or outside >= BIND_SHARE
     step = 0 if failed >= MOST_FAILED_SHARE else 1 if doubt else 2
     return Verdict(
         group=None,

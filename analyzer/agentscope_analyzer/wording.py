@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 LABELS: Final[dict[str, str]] = {
@@ -75,10 +76,15 @@ def number(value: float) -> str:
     return _three(value)
 
 
-def amount(n: int, noun: str) -> str:
+def amount(n: float, noun: str) -> str:
     """``1 turn``, ``412 turns``, ``2 queries``."""
     plural = noun[:-1] + "ies" if noun.endswith("ry") else noun + "s"
     return f"{_three(n)} {noun if n == 1 else plural}"
+
+
+def moment(at_ns: int) -> str:
+    """``14:02:10 UTC``."""
+    return datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%H:%M:%S UTC")
 
 
 def figure(value: float | str | None, unit: str) -> str:

@@ -46,9 +46,11 @@ __all__ = [
     "EVENT_LOOP",
     "GC",
     "GENERATION",
+    "NOTHING",
     "OWN_CODE",
     "RATE_LIMIT",
     "RETRY",
+    "THROTTLED",
     "Causes",
     "Piece",
 ]
@@ -68,13 +70,14 @@ GC: Final = _CODE["runtime.gc"]
 GENERATION: Final = _CODE["llm.generation"]
 RATE_LIMIT: Final = _CODE["llm.rate_limit"]
 RETRY: Final = _CODE["llm.retry"]
+THROTTLED: Final = _CODE["runtime.throttled"]
+NOTHING: Final = _CODE[UNATTRIBUTED] + OWN_CODE
 _CONNECTION: Final = _CODE["llm.connection"]
 _FIRST_TOKEN: Final = _CODE["llm.first_token"]
 _QUERY: Final = _CODE["db.query"]
 _UPSTREAM: Final = _CODE["http.upstream"]
 _TOOL: Final = _CODE["tool.execution"] + OWN_CODE
 _CONTEXT: Final = _CODE["context.load"] + OWN_CODE
-_NOTHING: Final = _CODE[UNATTRIBUTED] + OWN_CODE
 
 _CONNECTION_WAITS: Final = frozenset(f"wait.{w}" for w in (Wait.HTTP_POOL, Wait.HTTP_CONNECT))
 _WAITS: Final = {
@@ -101,7 +104,7 @@ the code that own code below it has; the inference or llm_call phase that calls 
 of; the same where HTTP calls below it are its attempts; the attempt that it lies below or is.
 """
 
-_IN_TURN: Final = (_NOTHING, -1, -1, -1)
+_IN_TURN: Final = (NOTHING, -1, -1, -1)
 _IN_QUERY: Final = (_QUERY, -1, -1, -1)
 _IN_UPSTREAM: Final = (_UPSTREAM, -1, -1, -1)
 _IN_TOOL: Final = (_TOOL, -1, -1, -1)

@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from agentscope_analyzer.attribution.causes import CAUSE_NAMES, OWN_CODE, Causes, Piece
 from agentscope_analyzer.attribution.critical_path import Section, critical_path
+from agentscope_analyzer.attribution.interpreter import share_interpreter
 from agentscope_analyzer.attribution.sending import send
 from agentscope_analyzer.attribution.spans import load_spans
-from agentscope_analyzer.attribution.starvation import Bound, Stops, load_stops, starve
+from agentscope_analyzer.attribution.starvation import Bound, starve
+from agentscope_analyzer.attribution.stops import Stops, load_stops
 from agentscope_analyzer.attribution.sweep import equal_shares, largest_difference
 from agentscope_analyzer.attribution.tables import create_tables
 from agentscope_analyzer.attribution.tree import Forest, adopt, link, prepare
@@ -69,6 +71,7 @@ def attribute(engine: Engine) -> AttributionSummary:
     run = _Run(engine, bool(marked), load_stops(engine))
     for spans in load_spans(engine, marked=run.marked):
         _Portion(run, Forest(spans, anomalies=run.anomalies)).attribute()
+    share_interpreter(engine, run.stops)
     sweep_s = equal_shares(engine)
     path_s = {name: ns / 1e9 for name, ns in zip(CAUSE_NAMES, run.path_ns, strict=True) if ns}
     ((unmarked,),) = engine.rows(_UNMARKED)

@@ -12,6 +12,7 @@ from agentscope_analyzer.ceilings.demand import LiveSessions, merged
 from agentscope_analyzer.ceilings.pools import pool_ceiling
 from agentscope_analyzer.ceilings.quotas import Quota, quotas_of
 from agentscope_analyzer.ceilings.requests import quota_ceiling
+from agentscope_analyzer.ceilings.threads import thread_ceiling
 from agentscope_analyzer.document import Ceiling, Rows
 from agentscope_analyzer.sql import Asker
 
@@ -32,6 +33,7 @@ def ceilings_of(
     given: Mapping[str, Quota],
     live: LiveSessions,
     pools: Rows,
+    threads: Rows,
     by_model: Rows,
     failed_share: float,
     start_s: float,
@@ -67,17 +69,29 @@ def ceilings_of(
     elif by_model:
         answers.append("llm.requests: no quota was recorded; give it: --limit llm.requests=150/min")
     if pools:
-        waited = asker.ask("turns/cause_times", cause="db.pool")
+        share = _waited_share(asker, live, "db.pool")
         live_mean = live.mean(live.first_s, live.last_s)
-        waits = merged([(row["session"], row["start_ns"], row["end_ns"]) for row in waited])
-        waited_s = sum(end_ns - start_ns for _, start_ns, end_ns in waits) / 1e9
-        lived_s = float((live.end - live.start).sum())
-        share = min(0.99, waited_s / lived_s) if lived_s > 0 else 0.0
         answers += [
             pool_ceiling(pool, live_mean=live_mean, stretch_s=whole_s, waited_share=share)
             for pool in pools
         ]
+    if threads:
+        answer = thread_ceiling(
+            threads,
+            live_mean=live.mean(live.first_s, live.last_s),
+            waited_share=_waited_share(asker, live, "runtime.threadpool"),
+        )
+        answers += [] if answer is None else [answer]
     return quotas, _ranked(answers)
+
+
+def _waited_share(asker: Asker, live: LiveSessions, cause: str) -> float:
+    """How much of their life sessions spent waiting for this."""
+    waited = asker.ask("turns/cause_times", cause=cause)
+    waits = merged([(row["session"], row["start_ns"], row["end_ns"]) for row in waited])
+    waited_s = sum(end_ns - start_ns for _, start_ns, end_ns in waits) / 1e9
+    lived_s = float((live.end - live.start).sum())
+    return min(0.99, waited_s / lived_s) if lived_s > 0 else 0.0
 
 
 def _ranked(answers: list[Ceiling | str]) -> Ceilings:

@@ -50,7 +50,8 @@ def pool_ceiling(
         sessions=float(sessions),
         low=None,
         high=None,
-        reached=full and (pending or waited_share > 0),
+        # Full for a moment while hardly used, as when it is filled at first, is no limit reached.
+        reached=full and (pending or waited_share > 0) and sessions <= FAR * live_mean,
         binding=False,
         basis="; ".join(basis),
     )

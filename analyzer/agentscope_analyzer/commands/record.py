@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -76,6 +77,10 @@ def _program(line: Sequence[str]) -> str:
     if not line:
         raise CommandError("nothing to run: write the command after --, agentscope record -- CMD")
     program = shutil.which(line[0])
+    if program is None and os.path.isfile(line[0]) and os.sep in line[0]:
+        raise CommandError(
+            f"{line[0]} is not executable: write python {line[0]}, or chmod +x it", exit_code=126
+        )
     if program is None:
         message = f"no command {line[0]!r} here or on the PATH; check its spelling"
         raise CommandError(message, exit_code=127)
@@ -179,4 +184,7 @@ def _manifests(run_dir: Path) -> Iterator[dict[str, Any]]:
 
 
 def _say(text: str) -> None:
-    print(f"agentscope record: {text}", file=sys.stderr, flush=True)
+    if sys.stderr is None:  # closed by whoever started us; print would write to stdout
+        return
+    with contextlib.suppress(OSError):  # nobody reads any more: no reason to stop the service
+        print(f"agentscope record: {text}", file=sys.stderr, flush=True)

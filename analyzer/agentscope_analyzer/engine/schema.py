@@ -88,12 +88,14 @@ SPANS: Final = Table(
         Column("db_summary", "VARCHAR", "operation and table, no values"),
         Column("db_pool", "VARCHAR", "connection pool"),
         Column("tool", "VARCHAR", "the tool's name"),
-        Column("runtime_event", "VARCHAR", "loop_blocked or gc_pause"),
+        Column(
+            "runtime_event", "VARCHAR", "loop_blocked, gc_pause, connection_held, cpu_throttled"
+        ),
         Column("first_byte_s", "DOUBLE", "from the span's start to the answer's first byte"),
         Column("send_wait_s", "DOUBLE", "time spent awaiting send()"),
-        Column("code_function", "VARCHAR", "function of a blocking frame"),
-        Column("code_file", "VARCHAR", "file of a blocking frame"),
-        Column("code_line", "INTEGER", "line of a blocking frame"),
+        Column("code_function", "VARCHAR", "function that blocked, waited or held"),
+        Column("code_file", "VARCHAR", "its file"),
+        Column("code_line", "INTEGER", "its line"),
     ),
 )
 

@@ -63,7 +63,8 @@ def graphs(draw: st.DrawFn) -> list[dict[str, Any]]:
         )
     for i in range(draw(st.integers(0, 4))):
         start = draw(TIMES)
-        event = draw(st.sampled_from(["loop_blocked", "gc_pause"]))
+        event = draw(st.sampled_from(["loop_blocked", "gc_pause", "cpu_throttled"]))
+        doubt_s = draw(st.sampled_from(["0", "0.01", "nan", "?"]))
         spans.append(
             {
                 "trace_id": f"{9:032x}",
@@ -75,6 +76,7 @@ def graphs(draw: st.DrawFn) -> list[dict[str, Any]]:
                 "start_ns": start * MS,
                 "end_ns": (start + draw(st.integers(1, 60))) * MS,
                 "runtime_event": event,
+                "attrs": {"agentscope.runtime.start_uncertainty": doubt_s},
             }
         )
     for span in spans:
@@ -85,7 +87,13 @@ def graphs(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def engine():
+    """An engine in which the threads of p2 compete for its interpreter all the time."""
     with Engine.in_memory(threads=1) as engine:
+        for name, value in (("interpreter.lock_wait", 0.009), ("threadpool.borrowed", 1.0)):
+            points = [(f"agentscope.{name}", "p2", at * 40 * MS, value, "gauge") for at in range(6)]
+            columns = zip(*points, strict=True)
+            names = ("name", "instance", "time_ns", "value", "kind")
+            engine.insert("metrics", dict(zip(names, map(list, columns), strict=True)))
         yield engine
 
 

@@ -1,0 +1,175 @@
+"""When a process stood still: blocks of its event loop, pauses of its collector, CPU freezes.
+
+Where two of them overlap the one that explains the other counts: nothing at all ran in a freeze, the
+collector included, and nothing but the collector runs in a pause.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from agentscope.conventions import START_UNCERTAINTY, RuntimeEvent
+from agentscope_analyzer.attribution.causes import EVENT_LOOP, GC, THROTTLED
+from agentscope_analyzer.engine import Engine
+
+__all__ = ["Stop", "Stops", "load_stops"]
+
+Interval = tuple[int, int]
+
+Freeze = tuple[int, int, int]
+"""Start, end, and by how many nanoseconds it may have been earlier or later."""
+
+_STOPS: Final = (
+    RuntimeEvent.LOOP_BLOCKED.value,
+    RuntimeEvent.GC_PAUSE.value,
+    RuntimeEvent.CPU_THROTTLED.value,
+)
+
+ADJACENT_NS: Final = 15_000_000
+"""Longest gap between a stop and what it delayed: a few callbacks of the backed-up loop."""
+
+
+class Stop(NamedTuple):
+    """A stretch in which a process stood still, the code of its cause, and whether that is sure."""
+
+    start_ns: int
+    end_ns: int
+    code: int
+    sure: bool = True
+
+
+@dataclass(slots=True)
+class Stops:
+    """When one process stood still; all lists are sorted and free of overlaps."""
+
+    blocks: list[Interval]
+    pauses: list[Interval]
+    freezes: list[Freeze] = field(default_factory=list)
+    timeline: list[Stop] = field(default_factory=list)
+    """Freezes, pauses without the freezes in them, and blocks without either."""
+    _still: list[Interval] = field(default_factory=list)
+    _block_starts: list[int] = field(default_factory=list)
+    _still_starts: list[int] = field(default_factory=list)
+    _busy_since: list[int] = field(default_factory=list)
+    _timeline_ends: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Index the intervals."""
+        self.blocks, self.pauses = _apart(self.blocks), _apart(self.pauses)
+        freezes = _apart([(a, b) for a, b, _ in self.freezes])
+        doubtful = _apart([part for freeze in self.freezes for part in _doubtful(freeze)])
+        pauses = _without(self.pauses, freezes)
+        self._still = sorted([*freezes, *pauses])
+        self.timeline = sorted(
+            [Stop(a, b, EVENT_LOOP) for a, b in _without(self.blocks, self._still)]
+            + [Stop(a, b, GC) for a, b in pauses]
+            + [Stop(a, b, THROTTLED) for a, b in _without(freezes, doubtful)]
+            + [Stop(a, b, THROTTLED, sure=False) for a, b in doubtful]
+        )
+        self._block_starts = [a for a, _ in self.blocks]
+        self._still_starts = [a for a, _ in self._still]
+        self._timeline_ends = [stop.end_ns for stop in self.timeline]
+        for i, (a, _) in enumerate(self.blocks):
+            joined = i > 0 and a - self.blocks[i - 1][1] <= ADJACENT_NS
+            self._busy_since.append(self.blocks[i - 1][0] if joined else a)
+
+    def hold(self, start_ns: int, end_ns: int) -> bool:
+        """Whether a call lay wholly within one block, so that it was made synchronously."""
+        i = bisect_right(self._block_starts, start_ns) - 1
+        return i >= 0 and end_ns <= self.blocks[i][1]
+
+    def touch(self, start_ns: int, end_ns: int) -> bool:
+        """Whether there is any stop in a window."""
+        i = bisect_right(self._timeline_ends, start_ns)
+        return i < len(self.timeline) and self.timeline[i].start_ns < end_ns
+
+    def within(self, start_ns: int, end_ns: int) -> list[Stop]:
+        """The stops in a window, cut to it."""
+        found = []
+        for i in range(bisect_right(self._timeline_ends, start_ns), len(self.timeline)):
+            a, b, code, sure = self.timeline[i]
+            if a >= end_ns:
+                break
+            found.append(Stop(max(a, start_ns), min(b, end_ns), code, sure))
+        return found
+
+    def delay(self, start_ns: int, end_ns: int) -> dict[int, int]:
+        """By how many nanoseconds an await can have ended late at most, by code of the cause."""
+        late: dict[int, int] = {}
+        i = bisect_right(self._block_starts, end_ns) - 1
+        if i >= 0 and end_ns - self.blocks[i][1] < ADJACENT_NS:
+            since, until = max(self._busy_since[i], start_ns), min(self.blocks[i][1], end_ns)
+            if until > since:
+                for a, b, code, _ in self.within(since, until):
+                    late[code] = late.get(code, 0) + b - a
+                # The loop was backed up between two blocks as well.
+                late[EVENT_LOOP] = until - since - sum(late.values()) + late.get(EVENT_LOOP, 0)
+                return late
+        i = bisect_right(self._still_starts, end_ns) - 1
+        if i >= 0 and end_ns - self._still[i][1] < ADJACENT_NS:
+            for a, b, code, _ in self.within(*_cut(self._still[i], start_ns, end_ns)):
+                late[code] = late.get(code, 0) + b - a
+        return late
+
+
+def load_stops(engine: Engine) -> dict[str, Stops]:
+    """When each process stood still, by ``service.instance.id``."""
+    found: dict[str, dict[str, list[Freeze]]] = defaultdict(lambda: defaultdict(list))
+    for instance, event, start_ns, end_ns, doubt_s in engine.rows(
+        "SELECT instance, runtime_event, start_ns, end_ns, TRY_CAST(attrs[$doubt] AS DOUBLE) "
+        "FROM spans WHERE list_contains($events, runtime_event) AND end_ns > start_ns",
+        doubt=START_UNCERTAINTY,
+        events=[*_STOPS],
+    ):
+        doubt_ns = round(doubt_s * 1e9) if doubt_s is not None and 0 < doubt_s < 1e6 else 0
+        found[instance][event].append((start_ns, end_ns, doubt_ns))
+    return {
+        instance: Stops(
+            [(a, b) for a, b, _ in events[RuntimeEvent.LOOP_BLOCKED]],
+            [(a, b) for a, b, _ in events[RuntimeEvent.GC_PAUSE]],
+            events[RuntimeEvent.CPU_THROTTLED],
+        )
+        for instance, events in found.items()
+    }
+
+
+def _doubtful(freeze: Freeze) -> list[Interval]:
+    """What is not certain of a freeze: all but the middle, where it may have been elsewhere."""
+    start, end, doubt = freeze
+    if not doubt:
+        return []
+    sure_from, sure_to = start + doubt, end - doubt
+    return [(start, sure_from), (sure_to, end)] if sure_from < sure_to else [(start, end)]
+
+
+def _cut(interval: Interval, start_ns: int, end_ns: int) -> Interval:
+    return max(interval[0], start_ns), min(interval[1], end_ns)
+
+
+def _apart(intervals: list[Interval]) -> list[Interval]:
+    # Sorted, without overlaps; intervals that touch stay two, as two callbacks of a loop are.
+    apart: list[Interval] = []
+    for a, b in sorted(intervals):
+        start = max(a, apart[-1][1]) if apart else a
+        if b > start:
+            apart.append((start, b))
+    return apart
+
+
+def _without(intervals: list[Interval], holes: list[Interval]) -> list[Interval]:
+    ends = [b for _, b in holes]
+    left: list[Interval] = []
+    for start, end in intervals:
+        for i in range(bisect_right(ends, start), len(holes)):
+            a, b = holes[i]
+            if a >= end:
+                break
+            if a > start:
+                left.append((start, a))
+            start = b
+        if end > start:
+            left.append((start, end))
+    return left

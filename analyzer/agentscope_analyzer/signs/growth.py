@@ -1,0 +1,40 @@
+"""Whether a cause grows with load."""
+
+from __future__ import annotations
+
+from agentscope_analyzer.facts import Facts, Row
+from agentscope_analyzer.signs.sign import Sign, sign
+from agentscope_analyzer.wording import number, seconds
+
+MIN_LOAD_RATIO = 1.5
+"""Load must differ by this much before growth with it can be seen, and growth must reach it."""
+
+
+def growth_sign(cause: str, facts: Facts) -> Sign | None:
+    """The cause's seconds a turn under most load, against least; None where load did not differ."""
+    ends = growth_of(cause, facts)
+    if ends is None:
+        return None
+    least, most = ends
+    grows = most["wall_s_per_turn"] >= MIN_LOAD_RATIO * least["wall_s_per_turn"]
+    return sign(
+        "seconds a turn under most load, against least",
+        most["wall_s_per_turn"],
+        "s",
+        "turns/by_load",
+        limit=least["wall_s_per_turn"],
+        agrees=grows and most["wall_s_per_turn"] > 0,
+        says=f"{seconds(least['wall_s_per_turn'])} a turn with {number(least['in_flight'])} turns "
+        f"in flight, {seconds(most['wall_s_per_turn'])} with {number(most['in_flight'])}",
+    )
+
+
+def growth_of(cause: str, facts: Facts) -> tuple[Row, Row] | None:
+    """The least and the most loaded third of turns; None where load did not differ enough."""
+    rows = {row["part"]: row for row in facts.by_load.get(cause, [])}
+    if 1 not in rows or 3 not in rows:
+        return None
+    least, most = rows[1], rows[3]
+    if most["in_flight"] < MIN_LOAD_RATIO * least["in_flight"]:
+        return None
+    return least, most
