@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test matrix check format bench dashboards ci clean
+.PHONY: help install demo test matrix proofs check format bench dashboards ci clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,8 +30,11 @@ demo: install ## start the example agent under load and read what binds it (SCEN
 test: install ## run the tests (ARGS="-k name" for some of them)
 	@$(BIN)/pytest $(ARGS)
 
-matrix: install ## beside each other instrumentation: one inference span a call (needs the network)
+matrix: install ## each client release, framework and other instrumentation (5 minutes, needs the network)
 	@AGENTSCOPE_MATRIX=1 $(BIN)/pytest tests/matrix $(ARGS)
+
+proofs: install ## each planted bottleneck is found, and nothing in its healthy twin (10 minutes)
+	@AGENTSCOPE_PROOFS=1 $(BIN)/pytest tests/analyzer/test_bottlenecks.py $(ARGS)
 
 check: install ## formatting, lint, types, layers, lock file
 	@$(BIN)/ruff format --check .
