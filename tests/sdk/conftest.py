@@ -79,6 +79,13 @@ class Served:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
 
+    def wait_for_processes(self, number: int) -> None:
+        """Wait until so many have begun to serve: gunicorn's do not hear of the end before."""
+        deadline = time.monotonic() + 30
+        while len(self.manifests()) < number:
+            assert time.monotonic() < deadline, self.errors()
+            time.sleep(0.02)
+
     def end(self, with_signal: int) -> int:
         """Send the signal; returns the exit code."""
         self.process.send_signal(with_signal)

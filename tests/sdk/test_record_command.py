@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -98,6 +99,7 @@ def test_its_workers_record_themselves_and_nobody_else_does(
     service = serve(SERVICE, *RECORD, sys.executable, *command)
     for _ in range(10):
         service.client.post("/chats/s").raise_for_status()
+    service.wait_for_processes(processes)
     assert service.end(signal.SIGTERM) == 0
     named = Counter(span["name"] for span in service.spans())
     assert named["POST /chats/{session_id}"] == 10
@@ -242,6 +244,7 @@ def script(folder: Path, first_line: str) -> str:
     [
         ([], 2, "write the command after --"),
         (["no-such-command"], 127, "no command 'no-such-command'"),
+        (["./app.py"], 126, "./app.py is not executable: write python ./app.py"),
         (["python", "-I", "app.py"], 2, "python -I ignores PYTHONPATH"),
         (["python", "-W", "ignore", "-BE", "-m", "uvicorn"], 2, "python -E ignores PYTHONPATH"),
         (["python", "-Xdev", "-S", "app.py"], 2, "python -S imports no sitecustomize"),
@@ -260,6 +263,7 @@ def test_what_cannot_be_recorded_is_refused_before_it_runs(
     """One line that says what to type instead."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    (tmp_path / "app.py").write_text("")
     if command and command[0].startswith("#!"):
         command = [script(tmp_path, command[0])]
     assert main(["record", "--", *command]) == code
@@ -282,6 +286,16 @@ def test_what_stands_behind_the_script_is_the_scripts(
     run = str(tmp_path / "run")
     assert main(["record", "-o", run, sys.executable, *options]) == 0
     assert NOTHING in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["2>&-", "2>&1 >/dev/null | true"], ids=["closed", "unread"])
+def test_nobody_to_tell_is_no_reason_not_to_run(tmp_path: Path, ending: str) -> None:
+    """The command runs, and what we would have said is not in its output."""
+    command = shlex.join([*RECORD, sys.executable, "-c", "open('proof', 'w')"])
+    line = f"{{ sleep 0.1; {command}; }} {ending}"
+    said = subprocess.check_output(["sh", "-c", line], cwd=tmp_path, timeout=60)
+    assert said == b""
+    assert (tmp_path / "proof").exists()
 
 
 def test_two_runs_do_not_mix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

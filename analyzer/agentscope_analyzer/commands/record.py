@@ -77,10 +77,9 @@ def _program(line: Sequence[str]) -> str:
     if not line:
         raise CommandError("nothing to run: write the command after --, agentscope record -- CMD")
     program = shutil.which(line[0])
-    if program is None and os.path.isfile(line[0]) and os.sep in line[0]:
-        raise CommandError(
-            f"{line[0]} is not executable: write python {line[0]}, or chmod +x it", exit_code=126
-        )
+    if program is None and os.sep in line[0] and Path(line[0]).is_file():
+        message = f"{line[0]} is not executable: write python {line[0]}, or chmod +x it"
+        raise CommandError(message, exit_code=126)
     if program is None:
         message = f"no command {line[0]!r} here or on the PATH; check its spelling"
         raise CommandError(message, exit_code=127)
@@ -168,7 +167,7 @@ def _say_what_is_there(run_dir: Path, since_ns: int) -> None:
     cut_off = sum(1 for manifest in manifests if manifest.get("ended_ns") is None)
     processes = f"{len(manifests)} process{'es' if len(manifests) > 1 else ''}"
     _say(
-        f"{spans:,} spans of {processes}{f' ({cut_off} cut off)' if cut_off else ''}; "
+        f"{spans:,} span{'' if spans == 1 else 's'} of {processes}{f' ({cut_off} cut off)' if cut_off else ''}; "
         f"next: agentscope analyze {run_dir}"
     )
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from agentscope.clients.checkouts import Checkouts
 from agentscope.clients.patches import Patches
-from agentscope.clients.pools import PoolRecord, PoolState, register
+from agentscope.clients.pools import PoolRecord, PoolState, new_record
 from agentscope.clients.postgres import SYSTEM, pool_name
 from agentscope.clients.queries import NOWHERE, Place, Queries, batch_of
 from agentscope.clients.statements import Summary, summarize
@@ -76,8 +76,7 @@ def _record(pool: Any) -> PoolRecord | None:
     record = _records.get(queue)
     if record is None:
         alive = weakref.ref(queue)
-        record = _records[queue] = PoolRecord(lambda held: _state(alive()), SYSTEM)
-        register(record)
+        record = new_record(_records, queue, lambda held: _state(alive()), SYSTEM)
     return record
 
 

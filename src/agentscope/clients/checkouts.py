@@ -40,10 +40,11 @@ class Checkouts:
     ``record_of`` gives what is known of a pool, None where it cannot have connections yet;
     ``place_of`` what a connection is known by while it is held, None where it is of no pool;
     ``name_of`` what a pool is called after its first connection. ``timed_out`` tells whether a
-    failure means that somebody waited for a connection in vain.
+    failure means that somebody waited for a connection in vain; ``shares`` whether a pool hands out
+    a connection that somebody holds: then the first to take it holds it.
     """
 
-    __slots__ = ("_name_of", "_place_of", "_record_of", "_timed_out", "_where")
+    __slots__ = ("_name_of", "_place_of", "_record_of", "_shares", "_timed_out", "_where")
 
     def __init__(
         self,
@@ -52,12 +53,14 @@ class Checkouts:
         place_of: Callable[[Any], int | None],
         name_of: Callable[[Any, Any], str],
         timed_out: Callable[[BaseException], bool],
+        shares: Callable[[Any], bool] = lambda pool: False,
     ) -> None:
         self._where = where
         self._record_of = record_of
         self._place_of = place_of
         self._name_of = name_of
         self._timed_out = timed_out
+        self._shares = shares
 
     # --- hooks: what patches are made of -----------------------------------------------------
 
@@ -178,7 +181,8 @@ class Checkouts:
             if not record.name:
                 record.rename(self._name_of(pool, connection))
             place = self._place_of(connection)
-            if place is not None and place not in record.holds:  # some pools share a connection
+            # A hold that is known still is of a connection that was lost without being given back.
+            if place is not None and not (place in record.holds and self._shares(pool)):
                 record.holds[place] = Hold(end_ns, current_span(), _line_behind_greenlet())
             wait.end(end_ns, None)
         except Exception as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import weakref
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, MutableMapping
+from typing import Any, NamedTuple
 
 from agentscope import conventions as c
 from agentscope.recording.instruments import OTHER, Instruments, Labels
@@ -89,16 +90,39 @@ class PoolRecord:
         return self._look(len(self.holds))
 
 
-def register(record: PoolRecord) -> None:
-    """Know of ``record`` from now on."""
-    _pools.append(record)
+def new_record(
+    records: MutableMapping[Any, PoolRecord],
+    key: Any,
+    look: Callable[[int], PoolState | None],
+    unnamed: str,
+    name: str = "",
+) -> PoolRecord:
+    """The record of the pool that ``key`` stands for, known and in ``records`` from now on."""
+    record = PoolRecord(look, unnamed)
+    kept = records.setdefault(key, record)
+    if kept is record:  # else another thread was first
+        _pools.append(record)
+        if name:
+            record.rename(name)
+    return kept
+
+
+def _after_fork_in_child() -> None:
+    # Who holds and who waits are the parent's threads and tasks.
+    for record in _pools:
+        record.holds.clear()
+        record.waiting.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def sample_with(recorder: Recorder) -> None:
     """Have ``recorder`` sample all pools, once a second."""
     if recorder not in _shown:
-        shown = _shown[recorder] = set()
-        recorder.samplers.append(lambda instruments: _sample(instruments, shown))
+        shown: set[str] = set()
+        if _shown.setdefault(recorder, shown) is shown:
+            recorder.samplers.append(lambda instruments: _sample(instruments, shown))
 
 
 def _sample(instruments: Instruments, shown: set[str]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from agentscope.clients.checkouts import Checkouts
 from agentscope.clients.patches import Patches
-from agentscope.clients.pools import PoolRecord, PoolState, register
+from agentscope.clients.pools import PoolRecord, PoolState, new_record
 from agentscope.clients.postgres import SYSTEM, pool_name
 from agentscope.clients.queries import NOWHERE, Place
 
@@ -45,10 +45,8 @@ def _record(pool: Any) -> PoolRecord:
     record = _records.get(pool)
     if record is None:
         alive = weakref.ref(pool)
-        record = _records[pool] = PoolRecord(lambda held: _state(alive(), held), SYSTEM)
-        register(record)
-        if not _GIVEN_BY_NOBODY.fullmatch(pool.name):
-            record.rename(pool.name)
+        name = "" if _GIVEN_BY_NOBODY.fullmatch(pool.name) else pool.name
+        record = new_record(_records, pool, lambda held: _state(alive(), held), SYSTEM, name)
     return record
 
 

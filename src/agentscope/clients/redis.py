@@ -20,7 +20,7 @@ from typing import Any
 
 from agentscope.clients.checkouts import Checkouts
 from agentscope.clients.patches import Hook, Patches
-from agentscope.clients.pools import PoolRecord, PoolState, register
+from agentscope.clients.pools import PoolRecord, PoolState, new_record
 from agentscope.clients.queries import NOWHERE, Described, Place, Queries
 from agentscope.clients.statements import NOTHING, Summary
 
@@ -78,9 +78,8 @@ def _record(pool: Any) -> PoolRecord:
     record = _records.get(pool)
     if record is None:
         alive = weakref.ref(pool)
-        record = _records[pool] = PoolRecord(lambda held: _state(alive(), held), SYSTEM)
-        register(record)
-        record.rename(_usual_name(pool))
+        name = _usual_name(pool)
+        record = new_record(_records, pool, lambda held: _state(alive(), held), SYSTEM, name)
     return record
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from agentscope import lifecycle
 from agentscope.clients.checkouts import Checkouts
 from agentscope.clients.patches import Patches
-from agentscope.clients.pools import PoolRecord, PoolState, register
+from agentscope.clients.pools import PoolRecord, PoolState, new_record
 from agentscope.clients.queries import Described, Place, Queries, batch_of
 from agentscope.clients.statements import Summary, summarize
 from agentscope.recording.guard import internal_error
@@ -55,8 +55,14 @@ def patch_engine(module: Any, patches: Patches) -> None:
 def patch_pool(module: Any, patches: Patches) -> None:
     """Hook ``module``, sqlalchemy.pool."""
     timeout = sys.modules["sqlalchemy.exc"].TimeoutError
+    sharing = (module.StaticPool, module.SingletonThreadPool)
     checkouts = Checkouts(
-        _WHERE, _record, _place, lambda *_: _UNNAMED, lambda error: isinstance(error, timeout)
+        _WHERE,
+        _record,
+        _place,
+        lambda *_: _UNNAMED,
+        lambda error: isinstance(error, timeout),
+        lambda pool: isinstance(pool, sharing),
     )
     base = sys.modules["sqlalchemy.pool.base"]
     patches.wrap(base.Pool, "connect", checkouts.acquire)
@@ -82,10 +88,8 @@ def _record(pool: Any) -> PoolRecord:
     record = _records.get(pool)
     if record is None:
         alive = weakref.ref(pool)
-        record = _records[pool] = PoolRecord(lambda held: _state(alive(), held), _UNNAMED)
-        register(record)
-        if pool._orig_logging_name:
-            record.rename(pool._orig_logging_name)
+        name = pool._orig_logging_name or ""
+        record = new_record(_records, pool, lambda held: _state(alive(), held), _UNNAMED, name)
     return record
 
 

@@ -11,6 +11,7 @@ anyio 4.0 and later for threads; the locks since they became the backend's own (
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sys
 import weakref
@@ -40,6 +41,9 @@ _UNNAMED = "anyio.CapacityLimiter"
 _of_threads: weakref.WeakSet[Any] = weakref.WeakSet()
 """Limiters that have limited threads."""
 
+_noted_loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None
+"""The event loop whose default limiter was noted last: there mostly is but one."""
+
 
 def patch(backend: Any) -> Callable[[], None]:
     """Hook ``backend``, anyio's module for asyncio; gives the way back.
@@ -67,21 +71,25 @@ def _run_sync(
 ) -> Any:
     if lifecycle.recorder is not None:
         try:
-            _note_limiter(backend, kwargs.get("limiter") or (args[3] if len(args) > 3 else None))
+            limiter = kwargs.get("limiter") or (args[3] if len(args) > 3 else None)
+            if limiter is not None:
+                # One made outside of the event loop stands for one made at its first use.
+                _of_threads.add(getattr(limiter, "_limiter", limiter))
+            elif _noted_loop() is not asyncio.get_running_loop():
+                _note_default(backend)
         except Exception as error:
             internal_error("runtime.anyio", error)
     return wrapped(*args, **kwargs)
 
 
-def _note_limiter(backend: Any, limiter: Any) -> None:
-    if limiter is None:
-        limiter = backend.current_default_thread_limiter()
-        if limiter not in _of_threads:
-            name_of(limiter, _look, lambda: DEFAULT)
-    else:
-        # One made outside of the event loop stands for one made at its first use.
-        limiter = getattr(limiter, "_limiter", limiter)
-    _of_threads.add(limiter)
+def _note_default(backend: Any) -> None:
+    """Know the limiter of this event loop that limits whoever brings none."""
+    global _noted_loop
+    limiter = backend.current_default_thread_limiter()
+    if limiter not in _of_threads:
+        name_of(limiter, _look, lambda: DEFAULT)
+        _of_threads.add(limiter)
+    _noted_loop = weakref.ref(asyncio.get_running_loop())
 
 
 def _acquire_token(

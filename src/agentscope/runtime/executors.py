@@ -1,10 +1,12 @@
 """Thread pools of ``concurrent.futures``: the wait for a thread, and our span in the thread.
 
 ``asyncio.to_thread``, ``loop.run_in_executor`` and a pool's own ``submit`` and ``map`` all go
-through ``ThreadPoolExecutor.submit``, which is hooked. A call below a span of ours is recorded as
-``wait threadpool`` from there until it starts in a worker, or until it is cancelled while it is
-still queued. ``run_in_executor`` and ``submit`` carry no context variables into the worker, and
-still do not: only the span is made current there, so that what the work does is part of its turn.
+through ``ThreadPoolExecutor.submit``, which is hooked. A call below a span of ours that finds all
+workers busy is recorded as ``wait threadpool`` from there until it starts in one, or until it is
+cancelled while it is still queued. What an idle worker takes to wake, or a new one to start, is no
+wait for a worker: that is the machine's doing. ``run_in_executor`` and ``submit`` carry no context
+variables into the worker, and still do not: only the span is made current there, so that what the
+work does is part of its turn.
 
 A pool is called by its ``thread_name_prefix``; the event loop's default one is ``asyncio``, one
 without a prefix ``ThreadPoolExecutor``.
@@ -12,7 +14,10 @@ without a prefix ``ThreadPoolExecutor``.
 
 from __future__ import annotations
 
+import os
 import re
+import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -29,6 +34,14 @@ from agentscope.runtime.waits import record_wait
 
 _NUMBERED = re.compile(r"^(ThreadPoolExecutor)-\d+$")
 
+_worker = threading.local()
+"""``free_ns``: when this worker was done with its last call."""
+
+_busy: set[int] = set()
+"""Workers that have a call now, by the thread's ident."""
+
+os.register_at_fork(after_in_child=_busy.clear)  # a child has none of the parent's workers
+
 
 def patch() -> Callable[[], None]:
     """Hook thread pools; gives the way back."""
@@ -44,31 +57,43 @@ def _submit(
     kwargs: dict[str, Any],
 ) -> Future[Any]:
     recorder = lifecycle.recorder
-    span = current_span() if recorder is not None and args else None
-    if recorder is None or span is None:
+    if recorder is None or not args:
         return wrapped(*args, **kwargs)
+    queued = _queue(recorder, executor)
+    future = wrapped(_Call(args[0], recorder, queued), *args[1:], **kwargs)
     try:
-        queued = _Queued(recorder, span, name_of(executor, _look, lambda: _usual_name(executor)))
-    except Exception as error:
-        internal_error("runtime.executors", error)
-        return wrapped(*args, **kwargs)
-    future = wrapped(_Call(args[0], queued), *args[1:], **kwargs)
-    try:
-        if not future.running() and not future.done():
+        if queued is not None and not future.running() and not future.done():
             future.add_done_callback(queued.cancelled)
     except Exception as error:
         internal_error("runtime.executors", error)
     return future
 
 
+def _queue(recorder: Recorder, executor: ThreadPoolExecutor) -> _Queued | None:
+    """A call's time in the queue, which begins now; None for a call of nobody's turn."""
+    try:
+        span = current_span()
+        if span is None:
+            return None
+        name = name_of(executor, _look, lambda: _usual_name(executor))
+        return _Queued(recorder, span, executor, name)
+    except Exception as error:
+        internal_error("runtime.executors", error)
+        return None
+
+
 class _Queued:
     """A call's time in the queue."""
 
-    __slots__ = ("_name", "_recorder", "_span", "_start_ns")
+    __slots__ = ("_executor_of", "_name", "_recorder", "_span", "_start_ns")
 
-    def __init__(self, recorder: Recorder, span: Span, name: str) -> None:
+    def __init__(
+        self, recorder: Recorder, span: Span, executor: ThreadPoolExecutor, name: str
+    ) -> None:
         self._recorder = recorder
         self._span = span
+        # Weakly: a future that somebody keeps must not keep the executor's threads.
+        self._executor_of = weakref.ref(executor)
         self._name = name
         self._start_ns = recorder.clock.monotonic_ns()
 
@@ -76,7 +101,9 @@ class _Queued:
         """In the worker: the wait is over, and the span is current from now on."""
         try:
             token = attach(self._span)
-            self._record()
+            # A worker that was free before has only been woken.
+            if getattr(_worker, "free_ns", 0) > self._start_ns:
+                self._record()
             return token
         except Exception as error:
             internal_error("runtime.executors", error)
@@ -87,6 +114,9 @@ class _Queued:
         if not future.cancelled():
             return
         try:
+            executor = self._executor_of()
+            if executor is None or _busy_in(executor) < executor._max_workers:
+                return
             token = attach(self._span)
             self._record()
             detach(token)
@@ -100,21 +130,28 @@ class _Queued:
 
 
 class _Call:
-    """What the worker calls: the user's function, below the span that asked for it."""
+    """What the worker calls: the user's function, below the span that asked for it, if any."""
 
-    __slots__ = ("_function", "_queued")
+    __slots__ = ("_function", "_queued", "_recorder")
 
-    def __init__(self, function: Callable[..., Any], queued: _Queued) -> None:
+    def __init__(
+        self, function: Callable[..., Any], recorder: Recorder, queued: _Queued | None
+    ) -> None:
         self._function = function
+        self._recorder = recorder
         self._queued = queued
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        token = self._queued.started()
+        worker = threading.get_ident()
+        _busy.add(worker)
+        token = None if self._queued is None else self._queued.started()
         try:
             return self._function(*args, **kwargs)
         finally:
             if token is not None:
                 detach(token)
+            _busy.discard(worker)
+            _worker.free_ns = self._recorder.clock.monotonic_ns()
 
 
 def _usual_name(executor: ThreadPoolExecutor) -> str:
@@ -122,8 +159,11 @@ def _usual_name(executor: ThreadPoolExecutor) -> str:
     return _NUMBERED.sub(r"\1", executor._thread_name_prefix or "")
 
 
+def _busy_in(executor: ThreadPoolExecutor) -> int:
+    """How many workers have a call. The executor's own books count some of them as idle."""
+    return sum(1 for thread in list(executor._threads) if thread.ident in _busy)
+
+
 def _look(executor: ThreadPoolExecutor) -> PoolState:
-    threads = len(executor._threads)
-    idle = executor._idle_semaphore._value
     waiting = executor._work_queue.qsize()
-    return PoolState(executor._max_workers, max(threads - idle, 0), waiting)
+    return PoolState(executor._max_workers, _busy_in(executor), waiting)

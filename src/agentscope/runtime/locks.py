@@ -1,9 +1,10 @@
 """Waits for locks: asyncio's by a hook, any other lock by ``watch_lock``.
 
-A free lock costs nothing more than before. asyncio's locks, semaphores and conditions ask for
-their event loop only when they have to wait, to make the future that ends the wait. That question
-is what is hooked: in Lock, Semaphore (BoundedSemaphore is one) and Condition. What a condition
-waits for is its notification, and then its lock.
+A free lock costs nothing more than before. asyncio's locks and semaphores ask for their event loop
+only when they have to wait, to make the future that ends the wait. That question is what is hooked:
+in Lock and Semaphore (BoundedSemaphore is one). A Condition waits for its lock, which is a Lock;
+what it waits for until it is notified may be news of any kind, a result or the next message, and
+is not called a lock.
 
 A lock has no name, so a wait goes by the line of the user's code that waited. Where a client
 library waits for a lock of its own, the wait for its pool says so already: nothing is recorded.
@@ -32,7 +33,7 @@ from agentscope.recording.span import text_of
 from agentscope.runtime.frames import Site, site
 from agentscope.runtime.waits import MIN_WAIT_NS, record_wait
 
-_LOCKS: tuple[type, ...] = (asyncio.Lock, asyncio.Semaphore, asyncio.Condition)
+_LOCKS: tuple[type, ...] = (asyncio.Lock, asyncio.Semaphore)
 
 _LOOP_OF = "_get_loop"
 """The question for the loop; private, and the same since Python 3.10."""

@@ -115,6 +115,23 @@ def test_a_connection_held_without_a_statement(
     assert held.attributes["code.line.number"] == use.__code__.co_firstlineno + 6
 
 
+def test_a_connection_that_was_lost_while_held(
+    dsn: str, recorded: Recorded, spans_of: SpansOf
+) -> None:
+    """Its place in the pool is the next one's, who is not said to have held it since then."""
+
+    async def use(pool: Any) -> None:
+        async with pool.acquire() as connection:
+            connection.terminate()  # as when the server goes away
+        await asyncio.sleep(0.1)
+        async with pool.acquire() as connection:
+            await connection.execute("SELECT 1")
+
+    in_turn(dsn, use)
+    assert spans_of("db.connection.held") == []
+    assert recorded.value(c.DB_USE_TIME, NAME) == pytest.approx(0, abs=0.09)
+
+
 def test_gauges_of_a_pool(dsn: str, recorded: Recorded, gauges: Gauges) -> None:
     """Used, idle, limit and waiting, and nothing once the pool is closed."""
 

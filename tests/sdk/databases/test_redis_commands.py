@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,6 +26,9 @@ from agentscope.recording.recorder import Recorder
 from agentscope.testing import Recorded, RecordedSpan
 
 HOLD_S = 0.04
+
+# Until redis-py 5.3 a pool wanted to know what its connection is for.
+FOR = ("_",) if int(redis.__version__.partition(".")[0]) < 6 else ()
 
 SpansOf = Callable[[str], list[RecordedSpan]]
 Statements = Callable[[], list[str]]
@@ -136,7 +140,7 @@ def test_three_callers_of_one_connection(
 
     async def hold(client: Any) -> None:
         asked_s = time.monotonic()
-        connection = await client.connection_pool.get_connection()
+        connection = await client.connection_pool.get_connection(*FOR)
         waited.append(time.monotonic() - asked_s)
         await asyncio.sleep(HOLD_S)
         await client.connection_pool.release(connection)
@@ -168,7 +172,7 @@ def test_threads_wait_too(
 
     def hold() -> None:
         asked_s = time.monotonic()
-        connection = client.connection_pool.get_connection()
+        connection = client.connection_pool.get_connection(*FOR)
         waited.append(time.monotonic() - asked_s)
         time.sleep(HOLD_S)
         client.connection_pool.release(connection)
@@ -192,7 +196,7 @@ def test_a_time_out_of_the_pool(
     """redis-py's own exception; who gave up has waited, and is counted."""
 
     async def use(client: Any) -> None:
-        connection = await client.connection_pool.get_connection()
+        connection = await client.connection_pool.get_connection(*FOR)
         with pytest.raises(redis.ConnectionError, match=r"^No connection available\.$"):
             await client.get("x")
         await client.connection_pool.release(connection)
@@ -204,7 +208,7 @@ def test_a_time_out_of_the_pool(
             client_of(port, db, max_connections=1, timeout=0.03) as client,
             agentscope.turn("turn"),
         ):
-            connection = client.connection_pool.get_connection()
+            connection = client.connection_pool.get_connection(*FOR)
             with pytest.raises(redis.ConnectionError, match=r"^No connection available\.$"):
                 client.get("x")
             client.connection_pool.release(connection)
@@ -222,7 +226,7 @@ def test_cancellation_while_waiting(
     """It goes through; the pool serves on."""
 
     async def use(client: Any) -> None:
-        connection = await client.connection_pool.get_connection()
+        connection = await client.connection_pool.get_connection(*FOR)
         task = asyncio.create_task(client.get("x"))
         await asyncio.sleep(0.02)
         assert gauges()["pending_requests", name] == 1
@@ -247,7 +251,7 @@ def test_gauges_of_threads(
 ) -> None:
     """Used, idle and limit; nothing of a pool that is gone."""
     client = client_of(port, db, max_connections=3)
-    connection = client.connection_pool.get_connection()
+    connection = client.connection_pool.get_connection(*FOR)
     client.get("x")
     assert gauges() == {
         ("count", name, "used"): 1,
@@ -260,6 +264,25 @@ def test_gauges_of_threads(
     del client, connection
     gc.collect()
     assert gauges() == {}
+
+
+def test_the_child_of_a_fork_holds_nothing(
+    port: int, db: int, name: str, recorded: Recorded, gauges: Gauges
+) -> None:
+    """What the parent holds is the parent's; redis-py gives the child connections of its own."""
+    client = client_of(port, db, max_connections=3)
+    connection = client.connection_pool.get_connection(*FOR)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            client.get("x")
+            code = 0 if gauges()["count", name, "used"] == 0 else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert gauges()["count", name, "used"] == 1
+    client.connection_pool.release(connection)
 
 
 def test_a_failing_command(port: int, db: int, recorded: Recorded) -> None:

@@ -72,15 +72,15 @@ def test_planted_blocks_come_back_with_length_and_function(
 
     async def main() -> None:
         monitor.start()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.06)
         rank_articles(0.05)  # from here on the monitor is on the alert
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         for seconds in (0.02, 0.05, 0.25):
             for work in (rank_articles, summarise):
                 began_ns = time.perf_counter_ns()
                 work(seconds)
                 planted.append((work.__name__, began_ns, time.perf_counter_ns()))
-                await asyncio.sleep(0.06)
+                await asyncio.sleep(0.04)
         monitor.stop()
 
     run(main())
@@ -151,9 +151,9 @@ def test_a_fault_of_ours_does_not_reach_the_loop(
 
     async def main() -> None:
         monitor.start()
-        await asyncio.sleep(0.1)
-        rank_articles(0.05)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.06)
+        rank_articles(0.03)
+        await asyncio.sleep(0.06)
         monitor.stop()
         selector = getattr(asyncio.get_running_loop(), "_selector", None)
         assert selector is None or "select" not in vars(selector)
@@ -195,29 +195,30 @@ def test_a_block_in_the_interpreters_own_code_is_named_by_its_caller(
     """A regular expression holds the interpreter lock: the watchdog comes right after it."""
 
     def redact() -> None:
-        re.match(r"(a+)+$", "a" * 22 + "b")
+        re.match(r"(a+)+$", "a" * 21 + "b")
 
     async def main() -> None:
         monitor.start()
-        await asyncio.sleep(0.05)
-        redact()
+        for _ in range(3):  # where no processor is free the watchdog comes too late for some
+            await asyncio.sleep(0.05)
+            redact()
         await asyncio.sleep(0.05)
 
     run(main())
-    longest = max(blocks(recorder), key=lambda span: span.end_ns - span.start_ns)
-    assert function(longest) == "redact"
-    assert longest.attributes[c.CODE_CALLEE] == "re.match"
+    named = [span for span in blocks(recorder) if function(span) == "redact"]
+    assert named
+    assert {span.attributes[c.CODE_CALLEE] for span in named} == {"re.match"}
 
 
 def test_a_healthy_loop_has_no_blocks_but_delays(
     run: Run, recorder: Recorder, monitor: LoopMonitor
 ) -> None:
-    """In a second of short callbacks nothing of the user's is accused; delays are observed."""
+    """In half a second of short callbacks nothing of the user's is accused; delays are observed."""
     began = time.monotonic()
 
     async def main() -> None:
         monitor.start()
-        while time.monotonic() - began < 1:
+        while time.monotonic() - began < 0.5:
             await asyncio.sleep(0.002)
 
     run(main())
@@ -231,7 +232,7 @@ def test_a_healthy_loop_has_no_blocks_but_delays(
         if metric is c.LOOP_DELAY
     ]
     assert metric is c.LOOP_DELAY
-    assert 15 <= point.count <= 25  # one each 50 ms
+    assert 7 <= point.count <= 15  # one each 50 ms
 
 
 def test_the_gauge_tells_of_a_delay_that_goes_on(
@@ -272,7 +273,7 @@ def test_a_block_that_never_ends_is_recorded_at_the_end(
         await asyncio.sleep(0.1)
         stopper = threading.Timer(0.2, monitor.stop)
         stopper.start()
-        rank_articles(0.4)
+        rank_articles(0.25)
         stopper.join()
         await asyncio.sleep(0.05)
 
@@ -332,7 +333,7 @@ def test_a_pause_between_two_runs_of_a_loop_is_no_block(recorder: Recorder) -> N
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(work())
-    time.sleep(0.3)
+    time.sleep(0.15)
     loop.run_until_complete(work())
     loop.close()
     monitor.stop()

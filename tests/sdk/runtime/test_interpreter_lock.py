@@ -53,9 +53,9 @@ def test_the_gauge_under_planted_load(
         workers = [threading.Thread(target=work, args=(until,)) for _ in range(threads)]
         for worker in workers:
             worker.start()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         monitor.sample(recorder.instruments)
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.6)
         monitor.sample(recorder.instruments)
         until.set()
         monitor.stop()

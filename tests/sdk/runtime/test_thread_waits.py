@@ -7,12 +7,14 @@ import concurrent.futures
 import contextvars
 import gc
 import inspect
+import itertools
 import os
 import statistics
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -43,9 +45,8 @@ runners = pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asy
 
 
 def waits(recorded: Recorded) -> list[RecordedSpan]:
-    """The planted ones: on a crowded machine a thread may take some milliseconds to start."""
     return sorted(
-        (s for s in recorded.spans if s.name == "wait threadpool" and s.duration_s > 0.008),
+        (span for span in recorded.spans if span.name == "wait threadpool"),
         key=lambda span: span.duration_s,
     )
 
@@ -218,7 +219,7 @@ def test_cancellation_is_as_without_us(abandon: bool, live: Recorded) -> None:
     ran: list[str] = []
 
     def work(name: str) -> None:
-        time.sleep(0.2)
+        time.sleep(0.1)
         ran.append(name)
 
     async def main() -> None:
@@ -234,14 +235,15 @@ def test_cancellation_is_as_without_us(abandon: bool, live: Recorded) -> None:
                 group.start_soon(call, "queued")
                 await asyncio.sleep(0.02)
                 group.cancel_scope.cancel()
-            assert (time.monotonic() - began_s < 0.15) is abandon
-        await asyncio.sleep(0.25)
+            assert (time.monotonic() - began_s < 0.08) is abandon
+        while not ran:
+            await asyncio.sleep(0.005)
         assert limiter.borrowed_tokens == 0
 
     asyncio.run(main())
     assert ran == ["running"]
     [wait] = waits(live)
-    assert 0.015 < wait.duration_s < 0.15
+    assert 0.015 < wait.duration_s < 0.08
 
 
 def test_the_exception_and_the_result_are_the_users(live: Recorded) -> None:
@@ -324,8 +326,47 @@ def test_the_default_executor_is_called_asyncio(
 
     asyncio.run(main())
     assert during == [2, 2, 3]
-    found = [wait for wait in waits(live) if wait.duration_s > 0.05]
-    assert [wait.attributes[c.WAIT_RESOURCE] for wait in found] == ["asyncio"] * 3
+    assert [wait.attributes[c.WAIT_RESOURCE] for wait in waits(live)] == ["asyncio"] * 3
+
+
+def test_a_worker_that_is_slow_to_wake_is_no_queue(
+    live: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call for which a worker is free waits for the machine; nobody was in its way."""
+    beats = itertools.count(step=50_000_000)  # between any two looks at the clock
+    monkeypatch.setattr(live.recorder.clock, "monotonic_ns", beats.__next__)
+    with ThreadPoolExecutor(2) as pool, agentscope.turn("ask"):
+        for _ in range(3):  # a new worker, one that slept, one more
+            pool.submit(time.monotonic).result()
+    assert waits(live) == []
+
+
+def test_calls_of_no_turn_are_in_the_way_too(live: Recorded) -> None:
+    """What a scheduler's job keeps busy, a turn waits for."""
+    until = threading.Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="jobs") as pool:
+        pool.submit(until.wait)
+        with agentscope.turn("ask"):
+            asked = pool.submit(time.monotonic)
+            time.sleep(0.02)
+            until.set()
+            asked.result()
+    [wait] = waits(live)
+    assert wait.duration_s >= 0.02
+
+
+def test_a_future_that_is_kept_keeps_no_executor(live: Recorded) -> None:
+    """Threads of an executor end once its user has dropped it."""
+    until = threading.Event()
+    pool = ThreadPoolExecutor(1)
+    with agentscope.turn("ask"):
+        kept = [pool.submit(until.wait), pool.submit(until.wait)]
+    until.set()
+    concurrent.futures.wait(kept)
+    alive = weakref.ref(pool)
+    del pool
+    gc.collect()
+    assert alive() is None
 
 
 def test_a_call_cancelled_in_the_queue_has_waited(
@@ -365,7 +406,7 @@ def test_context_variables_stay_as_python_has_them(live: Recorded) -> None:
 
 
 def test_executors_of_no_turn_are_left_alone(live: Recorded) -> None:
-    """No span, no gauge, and the work item holds the user's own function."""
+    """No span and no gauge."""
     with ThreadPoolExecutor(1, thread_name_prefix="cron") as pool:
         for _ in range(2):
             pool.submit(time.sleep, 0.01)
@@ -404,7 +445,7 @@ def test_a_second_living_pool_of_a_name_is_numbered(live: Recorded) -> None:
     del kept
     gc.collect()
     queue_two()
-    found = [wait for wait in sorted(waits(live), key=_start_s) if wait.duration_s > 0.04]
+    found = sorted(waits(live), key=_start_s)
     assert [wait.attributes[c.WAIT_RESOURCE] for wait in found] == ["twin", "twin#2", "twin"]
 
 
@@ -428,7 +469,7 @@ def test_a_fault_of_ours_leaves_the_call_alone(
                 (executors, "attach"),
                 (executors, "name_of"),
                 (limiters, "name_of"),
-                (limiters, "_note_limiter"),
+                (limiters, "_note_default"),
             ):
                 with monkeypatch.context() as patched:
                     patched.setattr(module, name, broken)
