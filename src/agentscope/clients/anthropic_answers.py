@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentscope import conventions as c
+from agentscope.clients.counts import token_count
 from agentscope.clients.inference import Call
 
 _BEGINS_WORK = ("tool_use", "server_tool_use", "mcp_tool_use")
@@ -63,13 +64,13 @@ def _count_input(usage: Any, call: Call) -> None:
     say some of them again, as totals; what it leaves out stays.
     """
     attributes = call.span.attributes
-    known = {key: _number(attributes.get(key)) for key in _CACHED}
-    total = _number(attributes.get(c.INPUT_TOKENS))
-    uncached = _number(getattr(usage, "input_tokens", None))
+    known = {key: token_count(attributes.get(key)) for key in _CACHED}
+    total = token_count(attributes.get(c.INPUT_TOKENS))
+    uncached = token_count(getattr(usage, "input_tokens", None))
     if uncached is None and total is not None:
         uncached = total - sum(count or 0 for count in known.values())
     for key, name in _CACHED.items():
-        count = _number(getattr(usage, name, None))
+        count = token_count(getattr(usage, name, None))
         if count is not None:
             attributes[key] = known[key] = count
     if uncached is not None:
@@ -77,11 +78,11 @@ def _count_input(usage: Any, call: Call) -> None:
 
 
 def _count_output(usage: Any, call: Call) -> None:
-    output = _number(getattr(usage, "output_tokens", None))
+    output = token_count(getattr(usage, "output_tokens", None))
     if output is not None:
         call.span.attributes[c.OUTPUT_TOKENS] = output
     details = getattr(usage, "output_tokens_details", None)
-    thinking = _number(getattr(details, "thinking_tokens", None))
+    thinking = token_count(getattr(details, "thinking_tokens", None))
     if thinking is not None:
         call.span.attributes[c.REASONING_TOKENS] = thinking
 
@@ -90,7 +91,3 @@ _CACHED = {
     c.CACHE_READ_TOKENS: "cache_read_input_tokens",
     c.CACHE_WRITE_TOKENS: "cache_creation_input_tokens",
 }
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None

@@ -8,12 +8,16 @@ below it; the sleep before the next attempt is a span beside it, below the infer
 from __future__ import annotations
 
 import weakref
+from functools import partial
 
 from agentscope import conventions as c
 from agentscope.clients.bodies import BodyEnd
-from agentscope.clients.headers import kept_headers, server_processing_s
+from agentscope.clients.gaps import Gaps
+from agentscope.clients.headers import Line, kept_headers, selected, server_processing_s
 from agentscope.clients.ratelimit import publish
+from agentscope.recording.clock import Clock
 from agentscope.recording.context import attach, detach
+from agentscope.recording.instruments import Instruments
 from agentscope.recording.recorder import Recorder
 from agentscope.recording.span import CLIENT, AttributeValue, Role, Span, error_type
 
@@ -26,7 +30,7 @@ class Attempts:
     It refers to no span strongly: spans refer to their parents, and this is kept by the parent.
     """
 
-    __slots__ = ("adopted", "count", "failure", "failure_ns", "latest")
+    __slots__ = ("adopted", "count", "failure", "failure_ns", "gaps", "latest")
 
     def __init__(self) -> None:
         self.count = 0
@@ -36,15 +40,16 @@ class Attempts:
         self.latest: weakref.ref[Attempt] | None = None
         self.adopted = False
         """A client's call fills the user's own inference span; a second one gets its own."""
-
-
-_of_spans: weakref.WeakKeyDictionary[Span, Attempts] = weakref.WeakKeyDictionary()
+        self.gaps: Gaps | None = None
+        """Of the streamed answers, where there is one."""
 
 
 def attempts_of(span: Span) -> Attempts:
     """The attempts below ``span``."""
-    found = _of_spans.get(span)
-    return found if found is not None else _of_spans.setdefault(span, Attempts())
+    found: Attempts | None = span.attempts
+    if found is None:
+        found = span.attempts = Attempts()
+    return found
 
 
 def attempt_owner(span: Span | None) -> Span | None:
@@ -90,15 +95,9 @@ class Attempt:
         attributes[c.HTTP_STATUS_CODE] = status
         owner = self._owner
         if owner is not None:
-            kept = kept_headers(headers)
-            for name, values in kept.items():
-                attributes[c.HTTP_RESPONSE_HEADER + name] = values
-            processing_s = server_processing_s(kept)
-            if processing_s is not None:
-                attributes[c.SERVER_PROCESSING] = processing_s
-            address = str(attributes.get(c.SERVER_ADDRESS, ""))
-            provider = str(owner.attributes.get(c.PROVIDER_NAME, address))
-            publish(self._recorder, kept, provider, str(owner.attributes.get(c.REQUEST_MODEL, "")))
+            clock = self._recorder.clock
+            lines, now_ns = selected(headers), clock.monotonic_ns()
+            self.span.deferred = partial(_read_headers, lines, owner, clock, now_ns)
         if status >= 400:
             self.span.fail(str(status))
             limited = status in c.RATE_LIMIT_STATUSES
@@ -150,6 +149,29 @@ class Attempt:
         attempts.failure = None
         provider = owner.attributes.get(c.PROVIDER_NAME, "")
         _record_wait(self._recorder, owner, kind, str(provider), attempts.failure_ns, now_ns)
+
+
+def _read_headers(
+    lines: list[Line],
+    owner: Span,
+    clock: Clock,
+    now_ns: int,
+    span: Span,
+    instruments: Instruments,
+) -> None:
+    """Put what a response's headers say on its attempt, and on the gauges of its quotas."""
+    attributes = span.attributes
+    kept = kept_headers(lines)
+    for name, values in kept.items():
+        attributes[c.HTTP_RESPONSE_HEADER + name] = values
+    processing_s = server_processing_s(kept)
+    if processing_s is not None:
+        attributes[c.SERVER_PROCESSING] = processing_s
+    provider = str(owner.attributes.get(c.PROVIDER_NAME) or attributes.get(c.SERVER_ADDRESS, ""))
+    model = str(owner.attributes.get(c.REQUEST_MODEL, ""))
+    # Responses of one kind have the same headers, and the last one's numbers are the newest.
+    gauges = partial(publish, kept, provider, model, clock.epoch_ns(now_ns) / 1e9)
+    instruments.later((provider, model, *kept), gauges)
 
 
 def _record_wait(

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from agentscope import conventions as c
+from agentscope.clients.counts import token_count
 from agentscope.clients.inference import Call
 
 _HEADER = "x-amzn-bedrock-"
@@ -140,7 +141,7 @@ def _note_tokens(
     A total has all of it, also where botocore is too old to know of the cache.
     """
     attributes = call.span.attributes
-    if total is not None and output is not None:
+    if total is not None and output is not None and total >= output:
         attributes[c.INPUT_TOKENS] = total - output
     elif uncached is not None:
         attributes[c.INPUT_TOKENS] = uncached + (read or 0) + (written or 0)
@@ -156,5 +157,5 @@ def _note_tokens(
 def _number(value: object) -> int | None:
     """A count, which headers write as text."""
     if isinstance(value, str) and value.isdecimal() and len(value) < 16:
-        return int(value)
-    return value if isinstance(value, int) else None
+        value = int(value)
+    return token_count(value)

@@ -21,6 +21,7 @@ from typing import Any
 from agentscope import conventions as c
 from agentscope import lifecycle
 from agentscope.clients.calls import async_hook, sync_hook
+from agentscope.clients.counts import token_count
 from agentscope.clients.google_quotas import recovered, refused
 from agentscope.clients.inference import Call, begin
 from agentscope.clients.patches import Patches
@@ -242,8 +243,8 @@ def _sum(call: Call, key: str, usage: Any, *names: str) -> None:
 
 
 def _known(usage: Any, *names: str) -> list[int]:
-    counts = [getattr(usage, name, None) for name in names]
-    return [count for count in counts if isinstance(count, int)]
+    counts = [token_count(getattr(usage, name, None)) for name in names]
+    return [count for count in counts if count is not None]
 
 
 def _has_content(answer: Any) -> bool:

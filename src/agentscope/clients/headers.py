@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from agentscope.recording.span import AttributeValue
 
@@ -51,30 +51,63 @@ DATE = "date"
 """Kept beside a reset that may be a date: the provider's clock is not ours."""
 
 MAX_HEADERS = 32
+MAX_LINES = 64
+"""A header may come in several lines; those of a response beyond these are left out."""
+
 MAX_VALUE_LENGTH = 256
+
+_MAX_REMEMBERED = 1024
+"""Names that are looked up once; servers send the same ones over and over."""
 
 _DURATION_MS = re.compile(r"\bdur=(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
 
 
-def kept_headers(headers: list[tuple[bytes, bytes]]) -> dict[str, AttributeValue]:
-    """The headers of the allow-list, by lower-case name, as the lists OpenTelemetry wants."""
+Line = tuple[str, bytes]
+"""The name a header is kept under, and its value as it came."""
+
+
+class _Kept(dict[bytes, str | None]):
+    """Names as servers spell them, and the lower-case ones that they are kept under; or None."""
+
+    def __missing__(self, name: bytes) -> str | None:
+        lower = name.lower()
+        kept = lower == DATE.encode() or lower in NAMES or lower.startswith(FAMILIES)
+        key = lower.decode("latin-1")[:MAX_VALUE_LENGTH] if kept else None
+        if len(self) < _MAX_REMEMBERED and len(name) <= MAX_VALUE_LENGTH:
+            self[name] = key
+        return key
+
+
+_kept = _Kept()
+
+
+def selected(headers: Iterable[tuple[bytes, bytes]]) -> list[Line]:
+    """The lines of the allow-list, for ``kept_headers``; all that need be done at once."""
+    kept, longest = _kept, MAX_VALUE_LENGTH
+    lines = [
+        (key, value if len(value) <= longest else value[:longest])
+        for name, value in headers
+        if (key := kept[name]) is not None
+    ]
+    return lines if len(lines) <= MAX_LINES else lines[:MAX_LINES]
+
+
+def kept_headers(lines: list[Line]) -> dict[str, AttributeValue]:
+    """Selected lines by lower-case name, as the lists OpenTelemetry wants."""
     kept: dict[str, list[str]] = {}
-    date: bytes | None = None
+    date: str | None = None
     dated = False
-    for raw_name, value in headers:
-        name = raw_name.lower()
-        if name in NAMES or name.startswith(FAMILIES):
-            text = value.decode("latin-1")[:MAX_VALUE_LENGTH]
-            key = name.decode("latin-1")[:MAX_VALUE_LENGTH]
-            if key in kept:
-                kept[key].append(text)
-            elif len(kept) < MAX_HEADERS:
-                kept[key] = [text]
-                dated = dated or key.endswith("-reset")
-        elif name == b"date":
-            date = value
+    for key, value in lines:
+        text = value.decode("latin-1")
+        if key == DATE:
+            date = text
+        elif key in kept:
+            kept[key].append(text)
+        elif len(kept) < MAX_HEADERS:
+            kept[key] = [text]
+            dated = dated or key.endswith("-reset")
     if dated and date is not None and len(kept) < MAX_HEADERS:
-        kept[DATE] = [date.decode("latin-1")[:MAX_VALUE_LENGTH]]
+        kept[DATE] = [date]
     return dict(kept)
 
 

@@ -12,7 +12,9 @@ waited for inside are spans below it, so their time is theirs and not the provid
 ``wait http.pool`` until the pool gave a connection, ``wait http.connect`` until a new connection
 stood, TLS and proxy included. Both come from httpcore's ``trace`` extension, whose first event is
 either that a connection is opened or that the request goes out on one that was open; it is taken
-off again once the request goes out. A callback of the user's is called as before.
+off again once the request goes out. A callback of the user's is called as before. A pool that had
+room for one more connection let nobody wait: what passes before the first event is then the
+process's own doing, such as the modules that httpcore imports within its first asynchronous request.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def _sync_hook(library: Any) -> Hook:
         wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         recorder = lifecycle.recorder
-        exchange = None if recorder is None else _begin(recorder, library, client, args, kwargs)
+        exchange = (
+            None if recorder is None else _begin(recorder, library, client, args, kwargs, False)
+        )
         if exchange is None:
             return wrapped(*args, **kwargs)
         exchange.trace(_tracer)
@@ -85,7 +89,7 @@ async def _send_async(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    exchange = _begin(recorder, library, client, args, kwargs)
+    exchange = _begin(recorder, library, client, args, kwargs, True)
     if exchange is None:
         return await wrapped(*args, **kwargs)
     exchange.trace(_async_tracer)
@@ -102,7 +106,12 @@ async def _send_async(
 
 
 def _begin(
-    recorder: Recorder, library: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    recorder: Recorder,
+    library: Any,
+    client: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    asynchronous: bool,
 ) -> _Exchange | None:
     """The exchange that begins now; None where no span of ours is current."""
     try:
@@ -115,19 +124,24 @@ def _begin(
         retries = request.headers.get(_RETRY_COUNT)
         resent = int(retries) if retries is not None and retries.isdecimal() else None
         pool = pool_name(url.scheme, url.host, port)
-        _watch_pool(recorder, client, url, pool)
+        full = _watch_pool(recorder, client, url, pool)
         attempt = begin(recorder, current, request.method, url.host, port, resent)
-        return _Exchange(recorder, library, client, request, attempt, pool)
+        # Nothing runs between here and the pool's choice, unless it is another thread.
+        may_wait = full or not asynchronous
+        return _Exchange(recorder, library, client, request, attempt, pool, may_wait)
     except Exception as error:
         internal_error("clients.httpx", error)
         return None
 
 
-def _watch_pool(recorder: Recorder, client: Any, url: Any, name: str) -> None:
+def _watch_pool(recorder: Recorder, client: Any, url: Any, name: str) -> bool:
+    """Sample the pool that a request goes to; whether it may have to wait for a connection."""
     transport = client._transport_for_url(url) if client._mounts else client._transport
-    pool = getattr(transport, "_pool", None)
-    if hasattr(pool, "_max_connections"):  # httpcore's, and not a transport of somebody else's
-        watch(recorder, pool, _look, name)
+    pool: Any = getattr(transport, "_pool", None)
+    if not hasattr(pool, "_max_connections"):  # not httpcore's: a transport of somebody else's
+        return True
+    watch(recorder, pool, _look, name)
+    return bool(len(pool._connections) >= pool._max_connections)
 
 
 def _look(pool: Any, known: HttpPool) -> PoolState:
@@ -145,7 +159,9 @@ class _Exchange:
         "_clock",
         "_extensions",
         "_first_ns",
+        "_given",
         "_library",
+        "_may_wait",
         "_pool",
         "_request",
         "_sending_ns",
@@ -161,13 +177,16 @@ class _Exchange:
         request: Any,
         attempt: Attempt,
         pool: str,
+        may_wait: bool,
     ) -> None:
         self.attempt = attempt
         self._client = client
         self._clock = recorder.clock.monotonic_ns
         self._extensions: dict[str, Any] | None = None
+        self._given: dict[str, Any] | None = None
         self._first_ns = 0
         self._library = library
+        self._may_wait = may_wait
         self._pool = pool
         self._request = request
         self._sending_ns = 0
@@ -179,7 +198,7 @@ class _Exchange:
             self._extensions = extensions = self._request.extensions
             self._users_trace = extensions.get("trace")
             # A copy: a redirected request inherits the extensions, and must not inherit ours.
-            self._request.extensions = {
+            self._request.extensions = self._given = {
                 **extensions,
                 "trace": tracer(self, self._users_trace),
             }
@@ -234,18 +253,28 @@ class _Exchange:
             internal_error("clients.httpx", fault)
 
     def _restore(self) -> None:
-        if self._extensions is not None:
-            self._request.extensions = self._extensions
+        users, given = self._extensions, self._given
+        if users is None or given is None or self._request.extensions is not given:
+            return
+        given.pop("trace", None)
+        if self._users_trace is not None:
+            given["trace"] = self._users_trace
+        users.clear()  # what a transport has noted there is for whoever reads the response
+        users.update(given)
+        self._request.extensions = users
 
     def _record_waits(self, connected_ns: int) -> None:
         if not self._first_ns:  # a transport that does not trace
             return
         attempt, pool = self.attempt, self._pool
-        attempt.waited(c.Wait.HTTP_POOL, pool, attempt.span.start_ns, self._first_ns)
+        if self._may_wait:
+            attempt.waited(c.Wait.HTTP_POOL, pool, attempt.span.start_ns, self._first_ns)
         attempt.waited(c.Wait.HTTP_CONNECT, pool, self._first_ns, connected_ns)
 
     def _waited_for_pool(self) -> bool:
         """Whether the silence until a failure was the pool's: other transports never speak."""
+        if not self._may_wait:
+            return False
         library = self._library
         transport = self._client._transport_for_url(self._request.url)
         return isinstance(transport, library.HTTPTransport | library.AsyncHTTPTransport)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from agentscope import conventions as c
 from agentscope.clients.attempts import attempts_of
 from agentscope.clients.bodies import BodyEnd
+from agentscope.clients.gaps import Gaps
 from agentscope.clients.refusals import error_code
+from agentscope.recording.clock import Clock
 from agentscope.recording.context import current_span
 from agentscope.recording.guard import internal_error
 from agentscope.recording.recorder import Recorder
@@ -45,18 +47,36 @@ class Call:
     below it, and the garbage collector.
     """
 
-    __slots__ = ("_owned", "_recorder", "complete", "iterated", "reading", "span")
+    __slots__ = ("_owned", "_recorder", "begun", "complete", "iterated", "reading", "span")
 
     def __init__(self, recorder: Recorder, span: Span, owned: bool) -> None:
         self._recorder = recorder
         self._owned = owned
         self.span = span
+        self.begun = False
+        """The answer has said who it is, and has some content: the chunks to come need no look."""
         self.complete = False
         """The model said that it has finished."""
         self.iterated = False
         """Somebody reads the chunks, so the body's end is not yet the answer's."""
         self.reading = False
         """The library is at work inside the body; what it does there is not the user's doing."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that the span is on."""
+        return self._recorder.clock
+
+    def chunk_gaps(self) -> Gaps:
+        """Where the reader of a streamed answer notes when its chunks come."""
+        attempts = attempts_of(self.span)
+        gaps = attempts.gaps
+        if gaps is None:
+            gaps = attempts.gaps = Gaps()
+            self.span.deferred = gaps.report
+        else:
+            gaps.next_stream()
+        return gaps
 
     def note(self, key: str, value: AttributeValue) -> None:
         """Set an attribute that nobody has set."""

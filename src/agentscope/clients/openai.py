@@ -13,6 +13,7 @@ from typing import Any
 
 from agentscope import conventions as c
 from agentscope.clients.calls import Begin, async_hook, sync_hook
+from agentscope.clients.hosts import provider_at
 from agentscope.clients.inference import Call, begin
 from agentscope.clients.openai_answers import Chat, Dialect, Embeddings, Responses
 from agentscope.clients.patches import Patches
@@ -21,8 +22,7 @@ from agentscope.recording.guard import internal_error
 from agentscope.recording.recorder import Recorder
 from agentscope.recording.span import MAX_VALUE_LENGTH, AttributeValue
 
-OPENAI, AZURE = "openai", "azure.ai.openai"
-_AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
+OPENAI = "openai"
 
 
 def patch_chat(module: Any, patches: Patches) -> None:
@@ -80,4 +80,7 @@ def _begin(
 
 
 def _provider(resource: Any) -> str:
-    return AZURE if resource._client.base_url.host.endswith(_AZURE_HOSTS) else OPENAI
+    client = resource._client
+    # The property imports a module at every look, which takes longer than the rest of this.
+    url = getattr(client, "_base_url", None) or client.base_url
+    return provider_at(url.host, OPENAI)

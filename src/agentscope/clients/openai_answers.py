@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from agentscope import conventions as c
+from agentscope.clients.counts import token_count
 from agentscope.clients.inference import Call
 from agentscope.recording.span import AttributeValue
+
+MAX_REASONS = 32
+"""Why each choice of an answer ended: some providers say it in every chunk."""
 
 
 class Dialect(Protocol):
@@ -43,24 +47,24 @@ class Chat:
     def answer(self, answer: Any, call: Call) -> None:
         """A ``ChatCompletion``."""
         _identify(answer, call)
-        reasons = [str(one.finish_reason) for one in answer.choices if one.finish_reason]
+        # No choices: a gateway that reports its provider's error as an answer with status 200.
+        reasons = [str(one.finish_reason) for one in answer.choices or () if one.finish_reason]
         if reasons:
-            call.note(c.FINISH_REASONS, reasons)
+            call.note(c.FINISH_REASONS, reasons[:MAX_REASONS])
         _chat_usage(answer.usage, call)
 
     def chunk(self, chunk: Any, call: Call) -> None:
         """A ``ChatCompletionChunk``."""
-        attributes = call.span.attributes
-        if c.RESPONSE_ID not in attributes:
-            _identify(chunk, call)
-        for choice in chunk.choices:
-            if c.TIME_TO_FIRST_CHUNK not in attributes and _has_content(choice.delta):
-                call.first_content()
+        if not call.begun:
+            _begin(chunk, call)
+        for choice in chunk.choices or ():
             if choice.finish_reason:
                 call.complete = True
+                attributes = call.span.attributes
                 reasons = attributes.get(c.FINISH_REASONS)
                 known = reasons if isinstance(reasons, list) else []
-                attributes[c.FINISH_REASONS] = [*map(str, known), str(choice.finish_reason)]
+                if len(known) < MAX_REASONS:
+                    attributes[c.FINISH_REASONS] = [*map(str, known), str(choice.finish_reason)]
         if chunk.usage is not None:
             _chat_usage(chunk.usage, call)
 
@@ -107,6 +111,10 @@ class Responses:
         _count(call, c.OUTPUT_TOKENS, usage, "output_tokens")
         _count(call, c.CACHE_READ_TOKENS, usage, "input_tokens_details", "cached_tokens")
         _count(call, c.REASONING_TOKENS, usage, "output_tokens_details", "reasoning_tokens")
+        if answer.status == "failed":  # with HTTP status 200, and no exception
+            code = _failure(answer)
+            call.note(c.LLM_ERROR_CODE, code)
+            call.fail(code)
 
     def chunk(self, chunk: Any, call: Call) -> None:
         """A ``ResponseStreamEvent``."""
@@ -130,11 +138,26 @@ _CONTENT = frozenset(
 )
 
 
+def _failure(answer: Any) -> str:
+    """The provider's own word for why there is no answer, such as ``rate_limit_exceeded``."""
+    code = getattr(getattr(answer, "error", None), "code", None)
+    return code[:64] if isinstance(code, str) and code else c.UNKNOWN_ERROR
+
+
 def _identify(answer: Any, call: Call) -> None:
     if answer.id:
         call.note(c.RESPONSE_ID, str(answer.id))
     if answer.model:
         call.note(c.RESPONSE_MODEL, str(answer.model))
+
+
+def _begin(chunk: Any, call: Call) -> None:
+    attributes = call.span.attributes
+    if c.RESPONSE_ID not in attributes:
+        _identify(chunk, call)
+    if any(_has_content(choice.delta) for choice in chunk.choices or ()):
+        call.first_content()
+    call.begun = c.RESPONSE_ID in attributes and c.TIME_TO_FIRST_CHUNK in attributes
 
 
 def _has_content(delta: Any) -> bool:
@@ -155,5 +178,6 @@ def _count(call: Call, key: str, usage: Any, *path: str) -> None:
     """Note a count, where the answer has one."""
     for name in path:
         usage = getattr(usage, name, None)
-    if isinstance(usage, int):
-        call.span.attributes[key] = usage
+    count = token_count(usage)
+    if count is not None:
+        call.span.attributes[key] = count

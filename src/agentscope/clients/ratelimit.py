@@ -12,7 +12,8 @@ Replicate           ``ratelimit-{…}``, of the IETF draft; its ``ratelimit`` an
 LiteLLM             any of them after ``llm_provider-``
 ==================  ==========================================================================
 
-Gemini, Vertex and Bedrock send none. A monthly quota, and others that share a dimension with a
+Gemini and Vertex AI send none, but name a quota in the body of a refusal (``google_quotas``);
+Bedrock never tells. A monthly quota, and others that share a dimension with a
 shorter one, are read but not published: the shortest window is the one that load runs into.
 All of them stay on the span of the attempt.
 """
@@ -29,7 +30,7 @@ from typing import NamedTuple
 
 from agentscope import conventions as c
 from agentscope.clients.headers import DATE, LITELLM, first_value
-from agentscope.recording.recorder import Recorder
+from agentscope.recording.instruments import Instruments
 from agentscope.recording.span import AttributeValue
 
 MINUTE_S, DAY_S = 60.0, 86_400.0
@@ -83,25 +84,36 @@ class Quota(NamedTuple):
     window_s: float | None = None
     """Seconds in which it refills from empty, where that can be told."""
 
+    def gauges(self) -> list[tuple[c.Metric, float]]:
+        """What is known of it, by the gauge that shows it."""
+        values = (
+            (c.RATELIMIT_LIMIT, self.limit),
+            (c.RATELIMIT_REMAINING, self.remaining),
+            (c.RATELIMIT_RESET, self.reset_s),
+            (c.RATELIMIT_WINDOW, self.window_s),
+        )
+        return [(metric, value) for metric, value in values if value is not None]
+
 
 def publish(
-    recorder: Recorder, headers: Mapping[str, AttributeValue], provider: str, model: str
+    headers: Mapping[str, AttributeValue],
+    provider: str,
+    model: str,
+    now_s: float,
+    instruments: Instruments,
 ) -> None:
-    """Set the gauges of every quota that ``headers`` name; 0 is a value like any other."""
+    """Set the gauges of every quota that ``headers`` name; 0 is a value like any other.
+
+    ``now_s``, since the epoch, is when they came.
+    """
     seen = set()
-    for quota in quotas(headers, recorder.clock.epoch_ns(recorder.clock.monotonic_ns()) / 1e9):
+    for quota in quotas(headers, now_s):
         if quota.dimension in seen:
             continue
         seen.add(quota.dimension)
         labels = (provider, model, quota.dimension)
-        for metric, value in (
-            (c.RATELIMIT_LIMIT, quota.limit),
-            (c.RATELIMIT_REMAINING, quota.remaining),
-            (c.RATELIMIT_RESET, quota.reset_s),
-            (c.RATELIMIT_WINDOW, quota.window_s),
-        ):
-            if value is not None:
-                recorder.set(metric, labels, value)
+        for metric, value in quota.gauges():
+            instruments.set(metric, labels, value)
 
 
 def quotas(headers: Mapping[str, AttributeValue], now_s: float) -> list[Quota]:

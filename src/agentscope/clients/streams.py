@@ -1,15 +1,17 @@
 """Streamed answers of a model: watched where the library's own stream object reads its chunks.
 
 The stream stays the library's object, so isinstance, ``with``, ``close`` and every attribute are
-what they were; only the iterator inside it is replaced. Nothing is held across a ``yield``.
+what they were; only the generator inside it is replaced, by a generator. A class of our own with
+``__next__`` would cost three times as much a chunk. Nothing is held across a ``yield``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from agentscope.clients.bodies import follow
+from agentscope.clients.gaps import MAX_READINGS
 from agentscope.clients.inference import Call
 from agentscope.recording.guard import internal_error
 
@@ -25,75 +27,77 @@ def watch(stream: Any, call: Call, read_chunk: ChunkReader) -> None:
 
 
 def watched(chunks: Any, call: Call, read_chunk: ChunkReader) -> Any:
-    """An iterator over the same ``chunks``, awaited or not, that tells ``call`` how they end."""
-    kind = _AsyncChunks if hasattr(chunks, "__anext__") else _Chunks
-    return kind(chunks, call, read_chunk)
+    """A generator of the same ``chunks``, awaited or not, that tells ``call`` how they end."""
+    kind = _watched_async if hasattr(chunks, "__anext__") else _watched
+    return kind(chunks, call, read_chunk, _Reader(call))
 
 
-class _Watched:
-    """Unknown attributes (``close``, ``send``, ``aclose``) are the wrapped generator's."""
+class _Reader:
+    """Held by a generator alone: its end is the reader's, also where nobody began to read."""
 
-    __slots__ = ("_call", "_inner", "_read_chunk")
+    __slots__ = ("_call",)
 
-    def __init__(self, inner: Any, call: Call, read_chunk: ChunkReader) -> None:
-        self._inner = inner
+    def __init__(self, call: Call) -> None:
         self._call = call
-        self._read_chunk = read_chunk
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
     def __del__(self) -> None:
         self._call.dropped()
 
-    def _chunk(self, chunk: Any) -> None:
-        try:
-            self._read_chunk(chunk, self._call)
-        except Exception as error:
-            internal_error("clients.streams", error)
 
-
-class _Chunks(_Watched):
-    __slots__ = ()
-
-    def __iter__(self) -> _Chunks:
-        return self
-
-    def __next__(self) -> Any:
-        call = self._call
-        call.iterated = call.reading = True
-        try:
-            chunk = self._inner.__next__()
-        except StopIteration:
-            call.read_out()
-            raise
-        except BaseException as error:
-            call.fail(error)
-            raise
-        finally:
+def _watched(chunks: Any, call: Call, read_chunk: ChunkReader, reader: _Reader) -> Iterator[Any]:
+    gaps = call.chunk_gaps()
+    arrivals, now_ns = gaps.arrivals, call.clock.monotonic_ns
+    call.iterated = call.reading = True
+    try:
+        for chunk in chunks:
             call.reading = False
-        self._chunk(chunk)
-        return chunk
+            arrivals.append(now_ns())
+            try:
+                if len(arrivals) == MAX_READINGS:
+                    gaps.fold()
+                read_chunk(chunk, call)
+            except Exception as error:
+                internal_error("clients.streams", error)
+            yield chunk
+            call.reading = True
+    except BaseException as error:
+        _stopped(call, error)
+        raise
+    call.reading = False
+    call.read_out()
 
 
-class _AsyncChunks(_Watched):
-    __slots__ = ()
-
-    def __aiter__(self) -> _AsyncChunks:
-        return self
-
-    async def __anext__(self) -> Any:
-        call = self._call
-        call.iterated = call.reading = True
-        try:
-            chunk = await self._inner.__anext__()
-        except StopAsyncIteration:
-            call.read_out()
-            raise
-        except BaseException as error:
-            call.fail(error)
-            raise
-        finally:
+async def _watched_async(
+    chunks: Any, call: Call, read_chunk: ChunkReader, reader: _Reader
+) -> AsyncIterator[Any]:
+    gaps = call.chunk_gaps()
+    arrivals, now_ns = gaps.arrivals, call.clock.monotonic_ns
+    call.iterated = call.reading = True
+    try:
+        async for chunk in chunks:
             call.reading = False
-        self._chunk(chunk)
-        return chunk
+            arrivals.append(now_ns())
+            try:
+                if len(arrivals) == MAX_READINGS:
+                    gaps.fold()
+                read_chunk(chunk, call)
+            except Exception as error:
+                internal_error("clients.streams", error)
+            yield chunk
+            call.reading = True
+    except BaseException as error:
+        # The library's generator is not closed here: it goes with ours, and an event loop that
+        # shuts down closes both at the same time.
+        _stopped(call, error)
+        raise
+    call.reading = False
+    call.read_out()
+
+
+def _stopped(call: Call, error: BaseException) -> None:
+    """The library has failed; or ``error`` was thrown in by the reader, or by who cleans up."""
+    if call.reading:
+        call.reading = False
+        call.fail(error)
+    else:
+        call.dropped()

@@ -22,13 +22,18 @@ _encode = msgspec.json.Encoder().encode
 SPANS_FOOTER = b"]}]}]}\n"
 METRICS_FOOTER = b"]}]}]}\n"
 
+MAX_LIST_ITEMS = 64
+MAX_LIST_LENGTH = 16 * 1024
+"""Letters in the items of a list together."""
+
 _CUMULATIVE = 2
 
 
 def span_fragment(span: Span, clock: Clock) -> bytes:
     """The ``Span`` object of OTLP-JSON, without a line end.
 
-    Texts longer than ``MAX_VALUE_LENGTH`` are cut, and the span says so.
+    Texts longer than ``MAX_VALUE_LENGTH``, and lists longer than ``MAX_LIST_LENGTH``, are cut, and
+    the span says so.
     """
     try:
         return _fragment(span, clock)
@@ -63,6 +68,12 @@ def _cut(span: Span) -> None:
     for key, value in span.attributes.items():
         if isinstance(value, str):
             span.attributes[key] = value[:MAX_VALUE_LENGTH]
+        elif isinstance(value, list):
+            longest = MAX_LIST_LENGTH // MAX_LIST_ITEMS
+            items: Any = value[:MAX_LIST_ITEMS]
+            span.attributes[key] = [
+                item[:longest] if isinstance(item, str) else item for item in items
+            ]
     span.attributes[c.TRUNCATED] = True
 
 
@@ -70,6 +81,10 @@ _MAX_REMEMBERED = 4096
 _MAX_REMEMBERED_LENGTH = 256
 
 _remembered: dict[tuple[str, AttributeValue] | str, str] = {}
+
+
+def _letters(items: Any) -> int:
+    return sum([len(item) for item in items if type(item) is str])
 
 
 def _attribute(key: str, value: AttributeValue) -> str:
@@ -81,7 +96,17 @@ def _attribute(key: str, value: AttributeValue) -> str:
         return f'{{"key":{_quoted(key)},"value":{{"intValue":"{value}"}}}}'
     if kind is float and isfinite(value):  # type: ignore[arg-type]  # a float
         return f'{{"key":{_quoted(key)},"value":{{"doubleValue":{value!r}}}}}'
+    if kind is list:
+        if _letters(value) > MAX_LIST_LENGTH:
+            raise _TooLongError
+        values = ",".join([_item(item) for item in value])  # type: ignore[union-attr]  # a list
+        return f'{{"key":{_quoted(key)},"value":{{"arrayValue":{{"values":[{values}]}}}}}}'
     return _text({"key": key, "value": _value(value)})
+
+
+def _item(value: AttributeValue) -> str:
+    # A response's headers, mostly: too many different texts to remember.
+    return f'{{"stringValue":{_text(value)}}}' if type(value) is str else _text(_value(value))
 
 
 def _text_attribute(key: str, value: str) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TypeVar, cast
 
 from agentscope.conventions import Metric
 from agentscope.recording.guard import note_error
@@ -23,6 +24,8 @@ MAX_LABEL_LENGTH = 256
 OTHER = "other"
 
 Labels = tuple[str, ...]
+
+Gathered = TypeVar("Gathered", bound="Callable[[Instruments], None]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Instruments:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._series: dict[Metric, dict[Labels, _Series]] = {}
+        self._later: dict[Hashable, Callable[[Instruments], None]] = {}
 
     def observe(self, metric: Metric, labels: Labels, value: float) -> None:
         """Add one observation to a histogram."""
@@ -63,6 +67,15 @@ class Instruments:
             series = self._new(metric, labels)
         series.bucket_counts[bisect_left(metric.buckets, value)] += 1
         series.value += value
+        series.changed = True
+
+    def merge(self, metric: Metric, labels: Labels, counts: Sequence[int], total: float) -> None:
+        """Add many observations to a histogram, counted by its buckets already."""
+        series = self._of(metric, labels)
+        series.bucket_counts = [
+            ours + more for ours, more in zip(series.bucket_counts, counts, strict=True)
+        ]
+        series.value += total
         series.changed = True
 
     def add(self, metric: Metric, labels: Labels, value: float) -> None:
@@ -76,6 +89,27 @@ class Instruments:
         series = self._of(metric, labels)
         series.value = value
         series.changed = True
+
+    def later(self, key: Hashable, read: Callable[[Instruments], None]) -> None:
+        """Have ``read`` set gauges when the store is next looked at, about once a second.
+
+        Of the calls with the same key until then only the last one counts: a gauge's value in
+        between would be seen by nobody.
+        """
+        if self._later.pop(key, None) is None and len(self._later) >= MAX_SERIES:
+            self._catch_up()
+        self._later[key] = read
+
+    def gathered(self, key: Hashable, make: Callable[[], Gathered]) -> Gathered:
+        """What waits under ``key`` until the store is next looked at, or what ``make`` makes.
+
+        It is called then, once, with the store: so what many calls have in common is done once.
+        """
+        waiting = self._later.get(key)
+        if waiting is None:
+            waiting = make()
+            self.later(key, waiting)
+        return cast("Gathered", waiting)  # nobody else knows the key
 
     def forget(self, metric: Metric, labels: Labels) -> None:
         """Drop a series whose subject is gone, such as a closed pool."""
@@ -94,6 +128,7 @@ class Instruments:
         A gauge always counts as moved: its series in the run directory has one point a second.
         """
         with self.lock:
+            self._catch_up()
             taken = []
             for metric, series in self._series.items():
                 points = []
@@ -107,6 +142,14 @@ class Instruments:
                 if points:
                     taken.append((metric, points))
             return taken
+
+    def _catch_up(self) -> None:
+        waiting, self._later = self._later, {}
+        for read in waiting.values():
+            try:
+                read(self)
+            except Exception as error:
+                note_error("instruments", error)
 
     def _of(self, metric: Metric, labels: Labels) -> _Series:
         try:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from agentscope import conventions as c
+from agentscope.recording.guard import note_error
 from agentscope.recording.instruments import Instruments
-from agentscope.recording.span import Role, Span
+from agentscope.recording.prices import bill
+from agentscope.recording.span import Deferred, Role, Span
 
 _STATUS_ERROR = 2
 
+_BILLED = (c.INPUT_TOKENS, c.OUTPUT_TOKENS, c.CACHE_READ_TOKENS, c.CACHE_WRITE_TOKENS)
+
 
 def meter(span: Span, instruments: Instruments) -> None:
-    """Feed ``span`` to every metric that it is an observation of."""
+    """Do what was put off for ``span``, and feed it to every metric that it is an observation of."""
+    if span.deferred is not None:
+        _do_deferred(span, span.deferred, instruments)
     recorder = _METERS.get(span.role)
     if recorder is not None:
         recorder(span, (span.end_ns - span.start_ns) / 1e9, instruments)
+
+
+def _do_deferred(span: Span, work: Deferred, instruments: Instruments) -> None:
+    span.deferred = None
+    try:
+        work(span, instruments)
+    except Exception as error:
+        note_error("deferred", error)  # the span itself is not lost for it
 
 
 def _text(span: Span, key: str) -> str:
@@ -50,8 +64,11 @@ def _inference(span: Span, duration_s: float, instruments: Instruments) -> None:
         instruments.observe(c.OPERATION_FIRST_CHUNK, labels[:3], first_chunk_s)
     for key, token_type in ((c.INPUT_TOKENS, "input"), (c.OUTPUT_TOKENS, "output")):
         tokens = span.attributes.get(key)
-        if isinstance(tokens, int):
+        if type(tokens) is int and 0 <= tokens < 1 << 63:  # the user may have set anything
             instruments.observe(c.TOKEN_USAGE, (operation, provider, model, token_type), tokens)
+    if span.status != _STATUS_ERROR or c.INPUT_TOKENS in span.attributes:
+        answered_by = _text(span, c.RESPONSE_MODEL)
+        bill(instruments, provider, model, answered_by, (*map(span.attributes.get, _BILLED),))
 
 
 def _tool(span: Span, duration_s: float, instruments: Instruments) -> None:

@@ -210,6 +210,12 @@ class Recorder:
         """Set a gauge, from any thread; the last value before a point is written is the one."""
         self._measure((self.instruments.set, metric, labels, value))
 
+    def forget(self, metric: c.Metric, labels: Labels) -> None:
+        """Drop a gauge's series that is true no longer, from any thread."""
+        self._measure(
+            (lambda metric, labels, _: self.instruments.forget(metric, labels), metric, labels, 0.0)
+        )
+
     def _measure(self, measurement: Measurement) -> None:
         if len(self._measured) < MAX_UNENCODED:
             self._measured.append(measurement)
@@ -285,6 +291,9 @@ class Recorder:
                     self._newest = max(self._newest, span.sequence)
                     try:
                         meter(span, instruments)
+                    except Exception as error:  # the span itself is not lost for it
+                        note_error("metering", error)
+                    try:
                         self._encode(span, outboxes, clock)
                     except Exception as error:
                         note_error("encoder", error)

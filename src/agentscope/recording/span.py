@@ -10,7 +10,7 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
@@ -20,6 +20,8 @@ from agentscope.recording.clock import Clock
 
 if TYPE_CHECKING:
     from opentelemetry.util import types
+
+    from agentscope.recording.instruments import Instruments
 
 INTERNAL, SERVER, CLIENT = 1, 2, 3
 """A span's kind as OTLP numbers it: from 1, OpenTelemetry's Python enumeration from 0."""
@@ -35,6 +37,7 @@ MAX_TEXT_LENGTH = 16 * 1024
 _MAX_ITEMS = 32
 
 AttributeValue = str | bool | int | float | list[str] | list[bool] | list[int] | list[float]
+Deferred: TypeAlias = "Callable[[Span, Instruments], None]"
 Event = tuple[int, str, dict[str, AttributeValue]]
 """Monotonic nanoseconds, name, attributes."""
 
@@ -74,7 +77,9 @@ class Span(ApiSpan):
         "_room",
         "_span_context",
         "_taker",
+        "attempts",
         "attributes",
+        "deferred",
         "dropped_attributes",
         "end_ns",
         "events",
@@ -129,6 +134,10 @@ class Span(ApiSpan):
         self.sequence = 0
         self.session_of: Callable[[], str | None] | None = None
         """On the span of a request: finds the session once the agent begins to work."""
+        self.attempts: Any = None
+        """On the span of a call of a model: what its client knows of the attempts below it."""
+        self.deferred: Deferred | None = None
+        """Work on the ended span that can wait for the recorder's thread: done there, once."""
 
     @property
     def error(self) -> str | None:

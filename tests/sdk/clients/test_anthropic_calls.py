@@ -253,8 +253,10 @@ def test_what_a_streamed_call_says(provider: Any, recorded: Recorded) -> None:
         list(client.messages.create(**ASK, stream=True))
     attributes = recorded.span("chat claude-test").attributes
     first_chunk_s = attributes.pop("gen_ai.response.time_to_first_chunk")
+    longest_gap_s = attributes.pop("agentscope.llm.longest_chunk_gap")
     assert attributes == {**SAID, "gen_ai.request.stream": True}
     # The start comes after 50 ms, the block's after 100, and the first text with it.
+    assert 0.04 < longest_gap_s <= recorded.span("chat claude-test").duration_s
     assert 0.09 < first_chunk_s <= recorded.span("chat claude-test").duration_s
 
 

@@ -398,6 +398,18 @@ def test_thoughts_are_counted_once(recorded: Recorded, total: int | None, output
     assert attributes["gen_ai.usage.reasoning.output_tokens"] == 2
 
 
+@pytest.mark.parametrize("bad", [-1, 2**62])
+def test_what_is_no_count_is_missing(recorded: Recorded, bad: int) -> None:
+    """The client takes any number; the other counts are kept."""
+    usage = {"promptTokenCount": 17, "candidatesTokenCount": bad, "cachedContentTokenCount": bad}
+    with agentscope.turn("turn"):
+        answering({"candidates": [], "usageMetadata": usage}).models.generate_content(**ASK)
+    attributes = recorded.span(NAME).attributes
+    assert {key: attributes[key] for key in attributes if key.startswith("gen_ai.usage.")} == {
+        "gen_ai.usage.input_tokens": 17
+    }
+
+
 def test_a_blocked_prompt_is_an_answer(recorded: Recorded) -> None:
     """A stream without a candidate is whole when it says why there is none."""
     blocked = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": USED}

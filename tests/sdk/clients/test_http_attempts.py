@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,35 @@ both = pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2
 
 def named(recorded: Recorded, name: str) -> list[RecordedSpan]:
     return [span for span in recorded.spans if span.name == name]
+
+
+@both
+def test_imports_in_the_first_request_are_no_wait_for_the_pool(
+    provider: Any, recorded: Recorded, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An asynchronous pool with room lets nobody wait, however long it takes to use a connection.
+
+    What httpcore's locks import when they are first used takes up to a quarter of a second.
+    """
+    core = importlib.import_module(library.AsyncHTTPTransport()._pool.__module__.split(".")[0])
+    lock = core._synchronization.AsyncLock
+    set_up = lock.setup
+
+    def importing(self: Any) -> None:
+        time.sleep(0.02)
+        set_up(self)
+
+    monkeypatch.setattr(lock, "setup", importing)
+
+    async def main() -> None:
+        limits = library.Limits(max_connections=1)
+        async with library.AsyncClient(limits=limits) as client:
+            with agentscope.turn("turn"), agentscope.llm_call(model="m"):
+                await client.post(provider.url("200"))
+
+    asyncio.run(main())
+    assert recorded.span("POST").duration_s > 0.02
+    assert named(recorded, "wait http.pool") == []
 
 
 @both

@@ -254,6 +254,7 @@ def test_a_stream_without_usage_says_none(provider: Any, recorded: Recorded, ask
         list(client.chat.completions.create(**ask, stream=True))
     attributes = recorded.span("chat gpt-test").attributes
     first_chunk_s = attributes.pop("gen_ai.response.time_to_first_chunk")
+    longest_gap_s = attributes.pop("agentscope.llm.longest_chunk_gap")
     assert attributes == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
@@ -265,6 +266,7 @@ def test_a_stream_without_usage_says_none(provider: Any, recorded: Recorded, ask
         "agentscope.outcome": "ok",
     }
     # The role comes after 50 ms, the first word after 100.
+    assert 0.04 < longest_gap_s <= recorded.span("chat gpt-test").duration_s
     assert 0.09 < first_chunk_s <= recorded.span("chat gpt-test").duration_s
 
 

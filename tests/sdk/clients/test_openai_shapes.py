@@ -235,16 +235,18 @@ def test_a_call_makes_its_request_a_turn(provider: Any, recorded: Recorded, ask:
     assert recorded.span("POST /ask").attributes == {"agentscope.turn": True}
 
 
-def test_azure_is_told_by_its_host() -> None:
-    """The provider comes from where the requests go."""
+def test_the_provider_is_told_by_its_host() -> None:
+    """It comes from where the requests go, also when that changes."""
     with (
         openai.AzureOpenAI(
             api_key="k", api_version="v", azure_endpoint="https://mine.openai.azure.com"
         ) as azure,
-        openai.OpenAI(api_key="k") as plain_client,
+        openai.OpenAI(api_key="k") as client,
     ):
         assert _provider(azure.chat.completions) == "azure.ai.openai"
-        assert _provider(plain_client.chat.completions) == "openai"
+        assert _provider(client.chat.completions) == "openai"
+        client.base_url = "https://api.groq.com/openai/v1"  # type: ignore[assignment]  # taken
+        assert _provider(client.chat.completions) == "groq"
 
 
 def test_signatures_stay(recorded: Recorded) -> None:

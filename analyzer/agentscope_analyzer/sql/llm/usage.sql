@@ -19,7 +19,7 @@ WITH said AS (
     start_ns - start_ns % 1800000000000 AS half_hour_ns,
     CASE WHEN input_tokens < 32000 THEN 0 ELSE input_tokens - input_tokens % 1000 END AS size_tokens
   FROM llm_inferences
-  WHERE input_tokens >= 0 AND (embeds OR output_tokens >= 0)
+  WHERE input_tokens >= 0 AND COALESCE(output_tokens, 0) >= 0
 )
 SELECT
   provider,
