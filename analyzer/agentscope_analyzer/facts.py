@@ -210,6 +210,7 @@ def gather(
     reader = Reader(engine)
     reader.prepare(
         "llm/_model_spans",
+        "llm/_twins",
         "llm/_inferences",
         "llm/_attempts",
         "llm/_tries",

@@ -14,13 +14,14 @@ from typing import Any, Final
 import pyarrow as pa
 
 from agentscope_analyzer.engine import Engine
-from agentscope_analyzer.sql import questions
+from agentscope_analyzer.sql import expanded, questions
 
 __all__ = ["Spans", "load_spans"]
 
 _BUCKET_SPANS: Final = 400_000
 _MOST_BUCKETS: Final = 256
 _QUESTION: Final = "attribution/_prepared_spans"
+_TWINS: Final = "llm/_twins"
 
 
 @dataclass(slots=True)
@@ -47,6 +48,10 @@ class Spans:
     raw_start: list[int]
     raw_end: list[int]
     parent: list[int]
+    ours: list[bool] = field(default_factory=list)
+    """Recorded by agentscope; empty where that holds for all spans of the portion, or for none."""
+    twins: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By trace: calls of models that another span records, too, and that span (``_twins.sql``)."""
     origin: dict[int, int] = field(default_factory=dict)
     shift: dict[int, int] = field(default_factory=dict)
     """Nanoseconds by which a span was moved because its host's clock was wrong."""
@@ -72,6 +77,7 @@ class Spans:
             raw_start=start.copy(),
             raw_end=end.copy(),
             parent=[-1] * len(start),
+            ours=_mixed(table["is_ours"]),
         )
 
     def traces(self) -> Iterator[tuple[int, int]]:
@@ -95,6 +101,8 @@ class Spans:
         self.raw_start.append(self.raw_start[row])
         self.raw_end.append(self.raw_end[row])
         self.parent.append(parent)
+        if self.ours:
+            self.ours.append(self.ours[row])
         self.origin[new] = self.origin.get(row, row)
         if row in self.shift:
             self.shift[new] = self.shift[row]
@@ -107,14 +115,29 @@ def load_spans(engine: Engine, *, marked: bool) -> Iterator[Spans]:
     A trace is in one portion as a whole: portions go by the last digits of the trace id, which
     every generator of ids draws at random.
     """
-    (spans,) = engine.rows("SELECT count(*) FROM spans")[0]
+    spans, scopes = engine.rows("SELECT count(*), count(DISTINCT scope) FROM spans")[0]
     buckets = min(_MOST_BUCKETS, 1 + spans // _BUCKET_SPANS)
     edges = ["", *(f"{i * 256 // buckets:02x}" for i in range(1, buckets)), "g"]
     sql = questions()[_QUESTION].body
+    twins = _twins(engine) if scopes > 1 else {}
     for low, high in pairwise(edges):
         table = engine.arrow(sql, marked=int(marked), bucket_low=low, bucket_high=high)
         if table.num_rows:
-            yield Spans.from_table(table)
+            portion = Spans.from_table(table)
+            portion.twins = twins
+            yield portion
+
+
+def _twins(engine: Engine) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for trace_id, span_id, call_id in engine.rows(expanded(questions()[_TWINS])):
+        found.setdefault(trace_id, {})[span_id] = call_id
+    return found
+
+
+def _mixed(column: pa.ChunkedArray) -> list[bool]:
+    flags: list[bool] = column.to_numpy().tolist()
+    return flags if any(flags) and not all(flags) else []
 
 
 def _shared(column: pa.ChunkedArray) -> list[Any]:

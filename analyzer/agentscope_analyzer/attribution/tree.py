@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from agentscope_analyzer.attribution.overlay import overlay
 from agentscope_analyzer.attribution.spans import Spans
 
 __all__ = ["Forest", "adopt", "link", "prepare"]
@@ -131,6 +132,8 @@ def prepare(forest: Forest, turn: int) -> list[int]:
     spans, children, anomalies = forest.spans, forest.children, forest.anomalies
     start, end, kind, shift = spans.start, spans.end, spans.kind, spans.shift
     spans.parent[turn] = -1
+    if spans.ours or spans.twins:
+        overlay(spans, children, turn, anomalies)
     forest.latest = end[turn]
     goes_on_as: dict[int, int] = {}
     order = [turn]

@@ -32,6 +32,9 @@
 -- @column outcome VARCHAR           ok, error, cancelled, abandoned or open
 -- @column first_byte_s DOUBLE       from the span's start to the answer's first byte
 -- @column send_wait_s DOUBLE        time spent awaiting send()
+-- @column is_ours BOOLEAN           recorded by agentscope, whose parents know no other's spans
+-- @column asked VARCHAR             provider and model that an inference asked; NULL: no model known
+-- @column in_vain BOOLEAN           a failed call that fails again however long one waits
 WITH turn_names AS (
   SELECT DISTINCT service AS turn_service, name AS turn_name FROM spans WHERE is_turn AND kind = 'SERVER'
 ), roled AS (
@@ -91,7 +94,17 @@ SELECT
   COALESCE(status = 'ERROR' OR outcome = 'error' OR http_status >= 400, status = 'ERROR') AS error,
   outcome,
   first_byte_s,
-  send_wait_s
+  send_wait_s,
+  scope IS NOT DISTINCT FROM 'agentscope' AS is_ours,
+  CASE WHEN role = 'inference'
+    THEN concat(provider, ' ', NULLIF(COALESCE(attrs['gen_ai.request.model'], model), ''))
+  END AS asked,
+  COALESCE(
+    http_status IN (400, 401, 403, 404, 413, 422)
+      OR regexp_matches(error_type, '^(400|401|403|404|413|422)$|BadRequest|Authentication'
+        || '|PermissionDenied|NotFound|UnprocessableEntity|InvalidRequest|InvalidArgument'),
+    FALSE
+  ) AS in_vain
 FROM roled
 WHERE trace_id IN (
   SELECT trace_id FROM roled

@@ -3,8 +3,9 @@
 -- An attempt lies below its call, or below a call that another instrumentation nests in it, at most
 -- two deep. One that was sent again had failed, whatever it said of itself: a time-out is recorded as
 -- cancelled, an answer that broke off as 200. A refusal of a call that failed for billing was one
--- for billing: a 429 that means "pay" is no rate limit, however often it is sent again.
--- @reads  spans, llm_model_spans, llm_inferences
+-- for billing: a 429 that means "pay" is no rate limit, however often it is sent again. Where several
+-- instrumentations recorded a call's attempts, those of one count: agentscope's, else the first by name.
+-- @reads  spans, llm_model_spans, llm_twins, llm_inferences
 -- @column trace_id VARCHAR                trace
 -- @column call_id VARCHAR                 span of the call that the attempt belongs to
 -- @column provider VARCHAR                the call's provider
@@ -22,13 +23,16 @@ WITH above AS (
   SELECT
     m.trace_id AS trace_id,
     m.span_id AS span_id,
-    COALESCE(pp.span_id, p.span_id, m.span_id) AS call_id
+    COALESCE(t.call_id, pp.span_id, p.span_id, m.span_id) AS call_id
   FROM llm_model_spans AS m
   LEFT JOIN llm_model_spans AS p ON p.trace_id = m.trace_id AND p.span_id = m.parent_id
   LEFT JOIN llm_model_spans AS pp ON pp.trace_id = p.trace_id AND pp.span_id = p.parent_id
-), found AS (
+  LEFT JOIN llm_twins AS t ON t.trace_id = m.trace_id
+    AND t.span_id = COALESCE(pp.span_id, p.span_id, m.span_id)
+), recorded AS (
   SELECT
     a.trace_id AS trace_id,
+    a.span_id AS span_id,
     i.span_id AS call_id,
     i.provider AS provider,
     i.model AS model,
@@ -38,19 +42,28 @@ WITH above AS (
     a.status AS status,
     a.scope AS scope,
     a.attrs AS attrs,
-    MAX(a.start_ns) OVER (PARTITION BY a.trace_id, i.span_id) AS last_start_ns,
-    MIN(a.start_ns) OVER (
-      PARTITION BY a.trace_id, i.span_id ORDER BY a.start_ns, a.span_id
-      ROWS BETWEEN 1 FOLLOWING AND 1 FOLLOWING
-    ) AS next_start_ns,
-    COALESCE(MAX(a.billing_code) OVER (PARTITION BY a.trace_id, i.span_id), i.billing_code)
-      IS NOT NULL AS unpaid,
-    a.billing_code IS NOT NULL AS told_unpaid
+    a.billing_code AS billing_code,
+    i.billing_code AS call_billing_code
   FROM spans AS a
   JOIN above ON above.trace_id = a.trace_id AND above.span_id = a.parent_id
   JOIN llm_inferences AS i ON i.trace_id = above.trace_id AND i.span_id = above.call_id
   WHERE a.kind = 'CLIENT' AND (a.http_method IS NOT NULL OR a.http_status IS NOT NULL)
     AND a.operation IS NULL AND a.model IS NULL
+  QUALIFY a.scope IS NOT DISTINCT FROM FIRST_VALUE(a.scope) OVER (
+    PARTITION BY a.trace_id, i.span_id ORDER BY a.scope IS NOT DISTINCT FROM 'agentscope' DESC, a.scope
+  )
+), found AS (
+  SELECT
+    *,
+    MAX(start_ns) OVER (PARTITION BY trace_id, call_id) AS last_start_ns,
+    MIN(start_ns) OVER (
+      PARTITION BY trace_id, call_id ORDER BY start_ns, span_id
+      ROWS BETWEEN 1 FOLLOWING AND 1 FOLLOWING
+    ) AS next_start_ns,
+    COALESCE(MAX(billing_code) OVER (PARTITION BY trace_id, call_id), call_billing_code)
+      IS NOT NULL AS unpaid,
+    billing_code IS NOT NULL AS told_unpaid
+  FROM recorded
 ), judged AS (
   SELECT
     *,

@@ -1,8 +1,9 @@
 -- Logical calls to models.
 --
 -- Where one instrumentation nests calls in another's span for the same call, the outer one counts;
--- what it does not say is taken from those within it.
--- @reads  llm_model_spans
+-- where their spans stand side by side, the one that leads. What it does not say is taken from the
+-- others, summed over what one instrumentation recorded of the call.
+-- @reads  llm_model_spans, llm_twins
 -- @column trace_id VARCHAR           trace
 -- @column span_id VARCHAR            span of the call
 -- @column provider VARCHAR           provider, '' where unknown
@@ -21,10 +22,16 @@
 -- @column failed BOOLEAN             the call failed
 -- @column billing_code VARCHAR       why it was refused for money; NULL where it was not
 -- @column resend_count INTEGER       how often it was sent again, where the span itself says so
-WITH nested AS (
+WITH others AS (
+  SELECT m.*, COALESCE(t.call_id, above.call_id, m.parent_id) AS call_id
+  FROM llm_model_spans AS m
+  LEFT JOIN llm_twins AS t ON t.trace_id = m.trace_id AND t.span_id = m.span_id
+  LEFT JOIN llm_twins AS above ON above.trace_id = m.trace_id AND above.span_id = m.parent_id
+  WHERE m.parent_id <> '' OR t.call_id IS NOT NULL
+), told AS (
   SELECT
     trace_id,
-    parent_id,
+    call_id,
     MAX(provider) AS provider,
     MAX(model) AS model,
     MAX(asked_model) AS asked_model,
@@ -38,9 +45,26 @@ WITH nested AS (
     CAST(SUM(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
     MAX(billing_code) AS billing_code,
     CAST(SUM(resend_count) AS INTEGER) AS resend_count
-  FROM llm_model_spans
-  WHERE parent_id <> ''
-  GROUP BY trace_id, parent_id
+  FROM others
+  GROUP BY trace_id, call_id, scope
+), nested AS (
+  SELECT
+    trace_id,
+    call_id,
+    MAX(provider) AS provider,
+    MAX(model) AS model,
+    MAX(asked_model) AS asked_model,
+    MAX(CAST(streamed AS INTEGER)) = 1 AS streamed,
+    MAX(first_chunk_ns) AS first_chunk_ns,
+    MAX(input_tokens) AS input_tokens,
+    MAX(output_tokens) AS output_tokens,
+    MAX(cache_read_tokens) AS cache_read_tokens,
+    MAX(cache_write_tokens) AS cache_write_tokens,
+    MAX(reasoning_tokens) AS reasoning_tokens,
+    MAX(billing_code) AS billing_code,
+    MAX(resend_count) AS resend_count
+  FROM told
+  GROUP BY trace_id, call_id
 )
 SELECT
   s.trace_id AS trace_id,
@@ -63,5 +87,6 @@ SELECT
   COALESCE(s.resend_count, n.resend_count) AS resend_count
 FROM llm_model_spans AS s
 LEFT JOIN llm_model_spans AS p ON p.trace_id = s.trace_id AND p.span_id = s.parent_id
-LEFT JOIN nested AS n ON n.trace_id = s.trace_id AND n.parent_id = s.span_id
-WHERE p.span_id IS NULL
+LEFT JOIN llm_twins AS t ON t.trace_id = s.trace_id AND t.span_id = s.span_id
+LEFT JOIN nested AS n ON n.trace_id = s.trace_id AND n.call_id = s.span_id
+WHERE p.span_id IS NULL AND t.span_id IS NULL

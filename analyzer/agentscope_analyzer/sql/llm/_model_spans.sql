@@ -22,6 +22,8 @@
 -- @column failed BOOLEAN             the call failed
 -- @column billing_code VARCHAR       why it was refused for money; NULL where it was not
 -- @column resend_count INTEGER       how often it was sent again, where the span itself says so
+-- @column scope VARCHAR              instrumentation that recorded it
+-- @column response_id VARCHAR        the provider's id of the answer; NULL where unknown
 WITH calls AS (
   SELECT
     *,
@@ -53,5 +55,7 @@ SELECT
   reasoning_tokens,
   status = 'ERROR' AS failed,
   billing_code,
-  resend_count
+  resend_count,
+  scope,
+  NULLIF(attrs['gen_ai.response.id'], '') AS response_id
 FROM calls
