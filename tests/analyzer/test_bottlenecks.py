@@ -22,7 +22,7 @@ FOUND = {
     "collector": ("binds", "runtime.gc", "send_message (collector.py:20)"),
     "interpreter": ("binds", "runtime.cpu", "'execute_tool find_article'"),
     "upstream": ("binds", "http.upstream", "service '127.0.0.1:"),
-    "connections": ("binds", "llm.connection", "all 2 connections in use"),
+    "connections": ("binds", "llm.connection", "all 2 connections to '127.0.0.1:"),
     # It is slow for a single user too, and the targets are met: watched, not bound.
     "slow-tool": ("watch", "tool.execution", "'run_report'"),
     "cpu-quota": ("binds", "runtime.throttled", "CPU quota of 0.1 cores"),

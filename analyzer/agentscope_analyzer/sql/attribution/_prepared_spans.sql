@@ -97,7 +97,7 @@ SELECT
   send_wait_s,
   scope IS NOT DISTINCT FROM 'agentscope' AS is_ours,
   CASE WHEN role = 'inference'
-    THEN concat(provider, ' ', NULLIF(COALESCE(attrs['gen_ai.request.model'], model), ''))
+    THEN COALESCE(provider, '') || ' ' || COALESCE(attrs['gen_ai.request.model'], model)
   END AS asked,
   COALESCE(
     http_status IN (400, 401, 403, 404, 413, 422)

@@ -18,6 +18,11 @@ WITH marks AS (
   FROM spans
   WHERE kind = 'CLIENT' AND end_ns - start_ns >= 5000000 AND (operation IS NOT NULL OR db_system IS NOT NULL
     OR http_method IS NOT NULL)
+    -- An attempt goes by the name of the call that made it.
+    AND NOT EXISTS (
+      SELECT 1 FROM spans AS call
+      WHERE call.trace_id = spans.trace_id AND call.span_id = spans.parent_id AND call.operation IS NOT NULL
+    )
 ), placed AS (
   SELECT
     is_call, name, at_ns, end_ns,
