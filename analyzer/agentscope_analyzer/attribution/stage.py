@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from agentscope_analyzer.attribution.backoffs import BackOffs, back_off, bound_back_offs
 from agentscope_analyzer.attribution.causes import CAUSE_NAMES, OWN_CODE, Causes, Piece
 from agentscope_analyzer.attribution.critical_path import Section, critical_path
 from agentscope_analyzer.attribution.interpreter import share_interpreter
@@ -124,7 +125,7 @@ class _Portion:
     def attribute(self) -> None:
         forest, run = self.forest, self.run
         spans = forest.spans
-        causes = Causes(spans)
+        causes, backoffs = Causes(spans), BackOffs(spans)
         first_bytes = spans.table["first_byte_s"].to_pylist()
         self.session_of = spans.table["session"].to_pylist()
         send_waits = spans.table["send_wait_s"].to_pylist()
@@ -141,10 +142,15 @@ class _Portion:
                 pieces = causes.pieces(path)
                 self._add_spans(turn, order, causes, path)
                 bounds: dict[int, Bound] = {}
+                slept = backoffs.find(order)
+                if slept:
+                    pieces = back_off(pieces, spans, slept)
                 if run.stops:
                     pieces = starve(pieces, spans, run.stops, bounds)
                 if send_waits[turn] and first_bytes[turn] is not None:
                     pieces = send(pieces, turn, first_bytes[turn], send_waits[turn], bounds)
+                if slept:
+                    bound_back_offs(pieces, bounds)
                 self.pieces += pieces
                 self.piece_counts.append(len(pieces))
                 self.bounds += [(turn, code, bound) for code, bound in bounds.items()]

@@ -55,7 +55,12 @@ class MockLlm:
         add("--port", type=int, default=8089, help="0 chooses a free one (default: %(default)s)")
         add("--rpm", type=int, metavar="N", help="requests per minute (default: no limit)")
         add("--tpm", type=int, metavar="N", help="tokens per minute, for OpenAI and Bedrock")
-        add("--itpm", type=int, metavar="N", help="input tokens per minute, for Anthropic and Google")
+        add(
+            "--itpm",
+            type=int,
+            metavar="N",
+            help="input tokens per minute, for Anthropic and Google",
+        )
         add("--otpm", type=int, metavar="N", help="output tokens per minute, for Anthropic")
         add("--no-retry-after-ms", action="store_true", help="429s give whole seconds to wait only")
         add("--profile", metavar="NAME", help="latency profile (default: small-fast)")
