@@ -33,8 +33,8 @@ test: install ## run the tests (ARGS="-k name" for some of them)
 matrix: install ## each client release, framework and other instrumentation (5 minutes, needs the network)
 	@AGENTSCOPE_MATRIX=1 $(BIN)/pytest tests/matrix $(ARGS)
 
-proofs: install ## each planted bottleneck is found, and nothing in its healthy twin (10 minutes)
-	@AGENTSCOPE_PROOFS=1 $(BIN)/pytest tests/analyzer/test_bottlenecks.py $(ARGS)
+proofs: install ## each planted bottleneck is found, and nothing in its healthy twin (12 minutes)
+	@AGENTSCOPE_PROOFS=1 $(BIN)/pytest tests/analyzer/test_bottlenecks.py tests/analyzer/test_demo_scenarios.py $(ARGS)
 
 check: install ## formatting, lint, types, layers, lock file
 	@$(BIN)/ruff format --check .

@@ -29,8 +29,8 @@ FOUND = {
 }
 """Scenario → what kind of finding, of which cause, that names what."""
 
-QUICK = ("lock", "threadpool")
-"""Those that every test run makes; the others are ``make proofs``."""
+QUICK = ("threadpool",)
+"""What every test run makes; the others are ``make proofs``."""
 
 proofs = pytest.mark.skipif(
     os.environ.get("AGENTSCOPE_PROOFS") != "1", reason="takes a quarter of a minute: make proofs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -18,6 +19,14 @@ PLANTED = {
     "db-pool": {"db.pool"},
     "event-loop": {"runtime.event_loop"},
 }
+
+QUICK = ("healthy", "rate-limit", "event-loop")
+"""Those that every test run makes; the others are ``make proofs``."""
+
+proofs = pytest.mark.skipif(
+    os.environ.get("AGENTSCOPE_PROOFS") != "1", reason="takes most of a minute: make proofs"
+)
+CASES = [pytest.param(name, marks=() if name in QUICK else proofs) for name in PLANTED]
 
 
 def run_demo(scenario: str, run_dir: Path) -> dict[str, Any]:
@@ -36,7 +45,7 @@ def run_demo(scenario: str, run_dir: Path) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.parametrize("scenario", PLANTED)
+@pytest.mark.parametrize("scenario", CASES)
 def test_the_verdict_names_what_was_planted(scenario: str, tmp_path: Path) -> None:
     """Twenty users for 25 s are enough; every turn that Locust saw is in the report."""
     run_dir = tmp_path / "run"
