@@ -17,12 +17,11 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from agentscope import conventions as c
+
 __all__ = ["Costs", "costs_of", "price_date", "price_source"]
 
 _CHECKED = re.compile(r"\b(?:verified|checked)(?: as)? (?:on|of) (\d{4}-\d\d-\d\d)")
-
-_PROVIDERS = {"fireworks_ai": "fireworks", "x_ai": "x-ai"}
-"""What the package calls providers that it does not know by their names in the conventions."""
 
 
 @dataclass
@@ -104,7 +103,7 @@ def _price(row: Mapping[str, Any]) -> Decimal | str:
             mean = calc_price(
                 usage,
                 model,
-                provider_id=_PROVIDERS.get(provider, provider) or None,
+                provider_id=c.PRICED_AS.get(provider, provider) or None,
                 genai_request_timestamp=datetime.fromtimestamp(row["start_ns"] / 1e9, UTC),
             )
         except LookupError:

@@ -248,6 +248,9 @@ BILLING_ERROR_CODES: Final = frozenset(
 )
 """Error codes that mean money: waiting does not help, and the quota is not what binds."""
 
+PRICED_AS: Final = {"fireworks_ai": "fireworks", "x_ai": "x-ai"}
+"""What the package ``genai-prices`` calls providers that it does not know by their names here."""
+
 MIN_WAIT_S: Final = 0.001
 """Shorter waits are not written: a span would cost more than it tells."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,10 +31,7 @@ FOUND = {
 QUICK = ("threadpool",)
 """What every test run makes; the others are ``make proofs``."""
 
-proofs = pytest.mark.skipif(
-    os.environ.get("AGENTSCOPE_PROOFS") != "1", reason="takes a quarter of a minute: make proofs"
-)
-CASES = [pytest.param(name, marks=() if name in QUICK else proofs) for name in FOUND]
+CASES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.proofs) for name in FOUND]
 
 
 def report_of(run_dir: Path, *options: str) -> dict[str, Any]:
@@ -76,7 +72,7 @@ def test_the_finding_names_cause_and_culprit(scenario: str, tmp_path: Path) -> N
         assert report["verdict"]["cause"] == cause, report["verdict"]
 
 
-@proofs
+@pytest.mark.proofs
 @pytest.mark.parametrize("scenario", FOUND)
 def test_nothing_is_claimed_of_the_healthy_twin(scenario: str, tmp_path: Path) -> None:
     """The same service and load without the bottleneck: nothing binds, nothing planted is watched."""

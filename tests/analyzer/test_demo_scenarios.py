@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -23,10 +22,7 @@ PLANTED = {
 QUICK = ("healthy", "rate-limit", "event-loop")
 """Those that every test run makes; the others are ``make proofs``."""
 
-proofs = pytest.mark.skipif(
-    os.environ.get("AGENTSCOPE_PROOFS") != "1", reason="takes most of a minute: make proofs"
-)
-CASES = [pytest.param(name, marks=() if name in QUICK else proofs) for name in PLANTED]
+CASES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.proofs) for name in PLANTED]
 
 
 def run_demo(scenario: str, run_dir: Path) -> dict[str, Any]:

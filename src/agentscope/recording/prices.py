@@ -31,9 +31,6 @@ UNKNOWN_MODEL, NO_USAGE, CONTRADICTORY = "unknown_model", "no_usage", "contradic
 _NAMES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 """What the package calls the four counts of a call."""
 
-_PROVIDERS = {"fireworks_ai": "fireworks", "x_ai": "x-ai"}
-"""What it calls the providers that it does not know by their names in the conventions."""
-
 _package: Any = None
 _tiers: dict[tuple[str, str], tuple[int, ...] | None] = {}
 
@@ -155,4 +152,4 @@ def _look_up(provider: str, model: str) -> tuple[int, ...] | None:
 
 
 def _named(provider: str) -> str | None:
-    return _PROVIDERS.get(provider, provider) or None
+    return c.PRICED_AS.get(provider, provider) or None
