@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -17,3 +18,10 @@ def no_internal_errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     assert guard.internal_errors() == {}
     guard.forget_internal_errors()
+
+
+@pytest.fixture(autouse=True)
+def no_collections_of_other_tests() -> None:
+    """A collector pause is a span in the run: the heap of a whole test session must not make one."""
+    gc.collect()
+    gc.freeze()
