@@ -16,6 +16,7 @@ from agentscope.recording.guard import forget_internal_errors
 from agentscope.recording.process import resource_of
 from agentscope.recording.recorder import Recorder
 from agentscope.recording.sink import Sink
+from agentscope.recording.span import AttributeValue
 from agentscope.runtime.sessions import SessionTable
 from agentscope.settings import Settings, load
 
@@ -180,6 +181,11 @@ def _start(settings: Settings) -> None:
         sample_ratio=settings.sample_ratio,
         max_queue_bytes=settings.max_queue_bytes,
     )
+    if settings.tracer_provider is not None:
+        from agentscope.export.provider import forward_to
+
+        starting.listeners.append(forward_to(settings.tracer_provider, release))
+    _attach_otlp(settings, starting, resource, release)
     sessions.configure(settings.session_idle_s, starting.clock, settings.max_sessions)
     _start_monitors(starting)
     if settings.postgres_dsn is not None:
@@ -189,6 +195,31 @@ def _start(settings: Settings) -> None:
         starting.samplers.append(sampler.sample)
     _end_with_worker()
     recorder = starting
+
+
+def _attach_otlp(
+    settings: Settings, starting: Recorder, resource: dict[str, AttributeValue], release: str
+) -> None:
+    """Have records sent, where that is wished for; raises ConfigError where ``configure`` said so.
+
+    What only the environment asks for, perhaps for somebody else, is warned about.
+    """
+    from agentscope.export.otlp.endpoint import is_asked_for
+
+    asked_for = settings.otlp_endpoint is not None or is_asked_for(os.environ)
+    if not (asked_for if settings.otlp is None else settings.otlp):
+        return
+    from agentscope.export.otlp.setup import courier_of
+
+    try:
+        courier = courier_of(settings, starting, resource, release)
+    except ConfigError as error:
+        if settings.strict or settings.otlp or settings.otlp_endpoint is not None:
+            raise
+        warnings.warn(f"agentscope sends nothing by OTLP: {error}", AgentscopeWarning, stacklevel=5)
+        return
+    if courier is not None:
+        starting.attach(courier)
 
 
 def _start_monitors(starting: Recorder) -> None:

@@ -7,15 +7,24 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentscope.errors import AgentscopeWarning, ConfigError
 from agentscope.runtime.sessions import MAX_SESSIONS
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
 MIB = 1024 * 1024
+
+_STANDARD = {
+    "service_name": "OTEL_SERVICE_NAME",
+    "metrics_temporality": "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+}
+"""OpenTelemetry's own variables, honoured where ours are not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +37,21 @@ class Settings:
     """Where to write the run directory; None for none."""
     prometheus: bool = True
     """Serve ``/metrics``."""
+    otlp: bool | None = None
+    """Send spans and metrics by OTLP, as the standard ``OTEL_EXPORTER_OTLP_*`` variables say; None
+    to do so when one of them names an endpoint."""
+    otlp_endpoint: str | None = None
+    """The receiver, such as ``http://collector:4318``, in place of the standard variables'."""
+    metrics_temporality: str = "cumulative"
+    """How OTLP metrics count: cumulative | delta;
+    ``OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`` is honoured too."""
     sample_ratio: float = 1.0
     """Share of traces whose spans are written, 0 to 1; metrics count every turn."""
     trust_incoming: str = "continue"
     """What an incoming ``traceparent`` does: continue | link | never."""
+    tracer_provider: TracerProvider | None = field(default=None, repr=False)
+    """A provider of OpenTelemetry's SDK whose processors get every ended span too; it has no
+    variable."""
     session_idle_s: float = 300.0
     """A session without a turn for so long is no longer active."""
     max_sessions: int = MAX_SESSIONS
@@ -49,6 +69,8 @@ class Settings:
             _refuse("sample_ratio", self.sample_ratio, "a number from 0 to 1")
         if self.trust_incoming not in ("continue", "link", "never"):
             _refuse("trust_incoming", self.trust_incoming, "'continue', 'link' or 'never'")
+        if self.metrics_temporality not in ("cumulative", "delta"):
+            _refuse("metrics_temporality", self.metrics_temporality, "'cumulative' or 'delta'")
         if self.session_idle_s <= 0:
             _refuse("session_idle_s", self.session_idle_s, "seconds above 0")
         if self.max_sessions < 1:
@@ -79,11 +101,11 @@ def load(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     values = {name: value for name, value in given.items() if value is not None}
     from_environment = set()
     strict = _flag(environment.get("AGENTSCOPE_STRICT", "")) or bool(given.get("strict"))
-    for name in known.keys() - values.keys():
+    for name in known.keys() - values.keys() - {"tracer_provider"}:
         variable = f"AGENTSCOPE_{name.upper()}"
         text = environment.get(variable)
-        if text is None and name == "service_name":
-            variable, text = "OTEL_SERVICE_NAME", environment.get("OTEL_SERVICE_NAME")
+        if text is None and name in _STANDARD:
+            variable, text = _STANDARD[name], environment.get(_STANDARD[name])
         if not text:
             continue
         try:
@@ -111,7 +133,11 @@ def _parse(name: str, text: str) -> object:
     match name:
         case "run_dir":
             return Path(text)
-        case "prometheus" | "strict":
+        case "metrics_temporality":
+            # OpenTelemetry's third choice: deltas of what we count by, histograms and counters.
+            text = text.strip().lower()
+            return "delta" if text == "lowmemory" else text
+        case "prometheus" | "strict" | "otlp":
             flag = _flag(text)
             if flag is None:
                 raise ConfigError("must be 1 or 0")

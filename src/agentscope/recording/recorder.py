@@ -24,7 +24,7 @@ from agentscope.recording.ledger import Account, Ledger
 from agentscope.recording.metering import meter
 from agentscope.recording.outbox import Outbox
 from agentscope.recording.process import process_of
-from agentscope.recording.sink import Sink, SinkUnavailable
+from agentscope.recording.sink import Remote, Sink, SinkUnavailable
 from agentscope.recording.span import INTERNAL, AttributeValue, Role, Span
 
 _log = logging.getLogger("agentscope")
@@ -37,7 +37,8 @@ WAKE_AT = 512
 """Waiting spans that wake the thread before its time."""
 
 POLL_S = 0.2
-"""How long an ended span waits at most before it is encoded and written."""
+"""How long an ended span waits at most before it is encoded and written. While there is none the
+thread sleeps until the next point of the gauges is due: what wakes it is the first."""
 
 TICK_S = 1.0
 """Seconds between two points of a gauge."""
@@ -74,6 +75,8 @@ class Recorder:
         self.clock = clock or Clock()
         self.instruments = Instruments()
         self.samplers: list[Sampler] = []
+        self.listeners: list[Callable[[Span, Clock], None]] = []
+        """Called with every ended span that is sampled, in the recorder's thread."""
         self.started_ns = self.clock.epoch_ns(self.clock.monotonic_ns())
         self.open: dict[int, Span] = {}
         """Turns and inferences that have not ended, by span id."""
@@ -82,7 +85,10 @@ class Recorder:
         self._ids = ids or Ids()
         # A trace is kept when the low 63 bits of its id, which are random, fall below this.
         self._sample_below = int(sample_ratio * (1 << 63))
-        self._outboxes = [Outbox(sink, max_queue_bytes) for sink in sinks]
+        self._sinks = list(sinks)
+        self._remotes: list[Remote] = []
+        self._local = [Outbox(sink, max_queue_bytes) for sink in sinks]
+        self._outboxes = list(self._local)
         self._metrics_ledgers = [Ledger("metrics", sink.name) for sink in sinks]
         self._metrics_made = 0
         self._ended: deque[Span] = deque()
@@ -100,8 +106,15 @@ class Recorder:
         # Released to wake the thread. An event would do, could a signal handler set one safely.
         self._asleep = threading.Lock()
         self._asleep.acquire()
+        self._resting = False
         self._stopping = False
         self._next_tick_s = 0.0
+
+    def attach(self, remote: Remote) -> None:
+        """Send everything there too; before anything is recorded."""
+        self._remotes.append(remote)
+        if remote.outbox is not None:
+            self._outboxes.append(remote.outbox)
 
     # --- the hot path ------------------------------------------------------------------------
 
@@ -190,7 +203,7 @@ class Recorder:
             self._drop(span, "queue_full")
             return
         ended.append(span)
-        if waiting == WAKE_AT or self._thread is None:
+        if self._resting or waiting == WAKE_AT or self._thread is None:
             self._rouse()
 
     def end(self, span: Span) -> None:
@@ -217,8 +230,11 @@ class Recorder:
         )
 
     def _measure(self, measurement: Measurement) -> None:
-        if len(self._measured) < MAX_UNENCODED:
+        waiting = len(self._measured)
+        if waiting < MAX_UNENCODED:
             self._measured.append(measurement)
+            if waiting == WAKE_AT:
+                self._wake()
         else:
             with self._drop_lock:
                 self._measurements_dropped += 1
@@ -242,11 +258,14 @@ class Recorder:
                     try:
                         thread.start()
                         self._thread = thread
+                        for remote in self._remotes:
+                            remote.start()
                     except RuntimeError as error:  # no more threads; the next span tries again
                         note_error("recorder's thread", error)
         self._wake()
 
     def _wake(self) -> None:
+        self._resting = False
         with contextlib.suppress(RuntimeError):  # awake already
             self._asleep.release()
 
@@ -261,17 +280,27 @@ class Recorder:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._asleep.acquire(timeout=POLL_S)
+            self._rest()
+            if self._ended and not self._stopping:
+                self._asleep.acquire(timeout=POLL_S)
             try:
                 self.work()
             except Exception as error:
                 note_error("recorder", error)
 
+    def _rest(self) -> None:
+        """Sleep while there is nothing to do, but for the gauges."""
+        self._resting = True
+        if not self._ended:  # a span that ends after this look wakes us
+            due_s = self._next_tick_s - self.clock.monotonic_ns() / 1e9
+            self._asleep.acquire(timeout=min(max(due_s, POLL_S), TICK_S))
+        self._resting = False
+
     def work(self) -> None:
         """Encode and deliver what has ended, and once a second sample the gauges."""
         with self._work_lock:
             self._drain()
-            for outbox in self._outboxes:
+            for outbox in self._local:
                 outbox.send()
             now_s = self.clock.monotonic_ns() / 1e9
             if now_s >= self._next_tick_s:
@@ -293,10 +322,7 @@ class Recorder:
                         meter(span, instruments)
                     except Exception as error:  # the span itself is not lost for it
                         note_error("metering", error)
-                    try:
-                        self._encode(span, outboxes, clock)
-                    except Exception as error:
-                        note_error("encoder", error)
+                    self._encode(span, outboxes, clock)
             time.sleep(0)  # let the event loop have the interpreter lock
 
     def _encode(self, span: Span, outboxes: Sequence[Outbox], clock: Clock) -> None:
@@ -304,16 +330,19 @@ class Recorder:
             for outbox in outboxes:
                 outbox.ledger.drop("not_sampled")
             return
-        if not outboxes:
-            return
-        try:
-            fragment = encoding.span_fragment(span, clock)
-        except Exception:
-            for outbox in outboxes:
-                outbox.ledger.drop("not_encodable")
-            raise
         for outbox in outboxes:
-            outbox.put(fragment)
+            try:
+                fragment = outbox.encode(span, clock)
+            except Exception as error:
+                outbox.ledger.drop("not_encodable")
+                note_error("encoder", error)
+            else:
+                outbox.put(fragment)
+        for listener in self.listeners:
+            try:
+                listener(span, clock)
+            except Exception as error:
+                note_error("listener", error)
 
     def _tick(self) -> None:
         instruments = self.instruments
@@ -334,7 +363,7 @@ class Recorder:
                 )
             for where, errors in internal_errors().items():
                 instruments.set(c.SDK_INTERNAL_ERRORS, (where,), errors)
-        if self._outboxes:
+        if self._sinks:
             self._write_metrics()
             self._write_manifests(ended=False)
 
@@ -347,9 +376,9 @@ class Recorder:
         ]
         points = sum(len(points) for _, points in moved)
         self._metrics_made += points
-        for outbox, ledger in zip(self._outboxes, self._metrics_ledgers, strict=True):
+        for sink, ledger in zip(self._sinks, self._metrics_ledgers, strict=True):
             try:
-                outbox.sink.write_metrics(fragments)
+                sink.write_metrics(fragments)
                 ledger.deliver(points)
             except SinkUnavailable as refusal:
                 # Not kept: the next second's points say the same and more.
@@ -358,9 +387,9 @@ class Recorder:
 
     def _write_manifests(self, ended: bool) -> None:
         manifest = self.manifest(ended)
-        for outbox in self._outboxes:
+        for sink in self._sinks:
             try:
-                outbox.sink.write_manifest(manifest)
+                sink.write_manifest(manifest)
             except SinkUnavailable as refusal:
                 _log.debug("agentscope: no manifest written (%s)", refusal.reason)
 
@@ -372,11 +401,10 @@ class Recorder:
         # neither, or in both.
         unencoded = list(self._ended)
         created = max([self._newest, *(span.sequence for span in unencoded)])
-        spans = [
-            outbox.ledger.account(created, len(unencoded) + len(outbox))
-            for outbox in self._outboxes
-        ]
+        spans = [outbox.account(created, len(unencoded)) for outbox in self._outboxes]
         metrics = [ledger.account(self._metrics_made, 0) for ledger in self._metrics_ledgers]
+        for remote in self._remotes:
+            metrics += remote.metrics_accounts()
         return spans + metrics
 
     def manifest(self, ended: bool) -> dict[str, Any]:
@@ -409,7 +437,12 @@ class Recorder:
         if not self._work_lock.acquire(timeout=timeout_s):
             return False
         self._work_lock.release()
-        return in_time("flush", self.work, deadline_s - time.monotonic())
+        return in_time("flush", self._deliver, deadline_s - time.monotonic())
+
+    def _deliver(self) -> None:
+        self.work()
+        for remote in self._remotes:
+            remote.deliver(everything=True)
 
     def shutdown(self, timeout_s: float) -> bool:
         """End what is open as ``open``, deliver everything, close the sinks; bounded in time."""
@@ -424,8 +457,13 @@ class Recorder:
         with self._work_lock:
             self._next_tick_s = 0.0
             self.work()
-            for outbox in self._outboxes:
+            for outbox in self._local:
                 outbox.give_up("shutdown")
+            # Before the network, which may take all the time that is left.
             self._write_manifests(ended=True)
-            for outbox in self._outboxes:
-                outbox.sink.close()
+            if self._remotes:
+                for remote in self._remotes:
+                    remote.close()
+                self._write_manifests(ended=True)
+            for sink in self._sinks:
+                sink.close()
