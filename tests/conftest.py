@@ -21,7 +21,9 @@ def no_internal_errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_collections_of_other_tests() -> None:
-    """A collector pause is a span in the run: the heap of a whole test session must not make one."""
-    gc.collect()
-    gc.freeze()
+def no_pauses_of_other_tests() -> Iterator[None]:
+    """A collector pause is a span in the run; with the heap of a whole test session it is a long
+    one. So the collector waits until a test is over, unless the test itself calls it."""
+    gc.disable()
+    yield
+    gc.enable()

@@ -87,7 +87,7 @@ class AgentScopeMiddleware:
         if kind == "http" and scope["path"].endswith(self._ending) and self._is_ours(scope):
             from agentscope.export.prometheus import serve
 
-            await serve(recorder, send)
+            await serve(recorder, send, scope["headers"])
             return
         opened = self._open(recorder, scope, send)
         if opened is None:

@@ -22,6 +22,9 @@ RUN_SCHEMA: Final = "agentscope.run/1"
 REPORT_SCHEMA: Final = "agentscope.report/1"
 """Schema of the report that ``agentscope analyze --json`` prints."""
 
+LAYERS_SCHEMA: Final = "agentscope.layers/1"
+"""Schema of what ``agentscope analyze --layers --json`` prints."""
+
 
 # --- attributes -----------------------------------------------------------------------------
 
@@ -51,6 +54,7 @@ SERVICE_INSTANCE_ID: Final = _attribute(
 )
 PROCESS_PID: Final = _attribute("process.pid", int, "process id")
 HOST_NAME: Final = _attribute("host.name", str, "the host's name")
+CONTAINER_ID: Final = _attribute("container.id", str, "the container that the process runs in")
 SDK_NAME: Final = _attribute("telemetry.sdk.name", str, "what recorded the span")
 SDK_LANGUAGE: Final = _attribute("telemetry.sdk.language", str, "always python for ours")
 SDK_VERSION: Final = _attribute("telemetry.sdk.version", str, "version of what recorded the span")
@@ -345,6 +349,8 @@ class Metric:
     doc: str
     attributes: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    over_workers: Literal["sum", "max", "min"] = "sum"
+    """What a gauge of several processes is as one: counters and histograms always add up."""
 
     @property
     def prometheus_name(self) -> str:
@@ -372,8 +378,9 @@ def _metric(
     doc: str,
     attributes: tuple[str, ...] = (),
     buckets: tuple[float, ...] = (),
+    over_workers: Literal["sum", "max", "min"] = "sum",
 ) -> Metric:
-    metric = Metric(name, instrument, unit, doc, attributes, buckets)
+    metric = Metric(name, instrument, unit, doc, attributes, buckets, over_workers)
     METRICS[name] = metric
     return metric
 
@@ -435,6 +442,7 @@ LOOP_DELAY: Final = _metric(
 )  # fmt: skip
 LOOP_DELAY_MAX: Final = _metric(
     "agentscope.event_loop.delay.max", "gauge", "s", "largest delay of the last second",
+    over_workers="max",
 )  # fmt: skip
 GC_PAUSE: Final = _metric(
     "agentscope.gc.pause", "histogram", "s", "time the garbage collector stopped the process",
@@ -472,10 +480,12 @@ POSTGRES_BACKENDS: Final = _metric(
     "agentscope.postgres.backends", "gauge", "{backend}",
     "sessions of a PostgreSQL server, by what they do and what they wait for",
     ("state", "wait_event_type", "wait_event"),
+    over_workers="max",
 )  # fmt: skip
 POSTGRES_TRANSACTION_AGE: Final = _metric(
     "agentscope.postgres.transaction.age", "gauge", "s",
     "age of the longest transaction that is open in such a session", ("state",),
+    over_workers="max",
 )  # fmt: skip
 HTTP_POOL_LIMIT: Final = _metric(
     "agentscope.http.pool.limit", "gauge", "{connection}",
@@ -506,10 +516,12 @@ INTERPRETER_LOCK_WAIT: Final = _metric(
     "agentscope.interpreter.lock_wait", "gauge", "s",
     "how long a thread that was ready to run waited for the interpreter lock, mean of the last "
     "second",
+    over_workers="max",
 )  # fmt: skip
 CGROUP_CPU_LIMIT: Final = _metric(
     "agentscope.cgroup.cpu.limit", "gauge", "{cpu}",
     "processors that the container may use; no series where there is no quota",
+    over_workers="max",
 )  # fmt: skip
 CGROUP_THROTTLED_TIME: Final = _metric(
     "agentscope.cgroup.cpu.throttled_time", "counter", "s",
@@ -518,6 +530,7 @@ CGROUP_THROTTLED_TIME: Final = _metric(
 CGROUP_MEMORY_LIMIT: Final = _metric(
     "agentscope.cgroup.memory.limit", "gauge", "By",
     "memory that the container may use; no series where there is no limit",
+    over_workers="max",
 )  # fmt: skip
 CPU_TIME: Final = _metric(
     "process.cpu.time", "counter", "s", "CPU seconds of the process", ("cpu.mode",)
@@ -525,24 +538,44 @@ CPU_TIME: Final = _metric(
 MEMORY_USAGE: Final = _metric("process.memory.usage", "gauge", "By", "resident memory")
 THREAD_COUNT: Final = _metric("process.thread.count", "gauge", "{thread}", "threads of the process")
 FD_COUNT: Final = _metric(
-    "process.unix.file_descriptor.count", "gauge", "{file_descriptor}", "open file descriptors"
+    "process.unix.file_descriptor.count",
+    "gauge",
+    "{file_descriptor}",
+    "open file descriptors",
+    over_workers="max",
 )
+FD_LIMIT: Final = _metric(
+    "agentscope.process.file_descriptor.limit", "gauge", "{file_descriptor}",
+    "most file descriptors that the process may have open; no series where there is no limit",
+    over_workers="max",
+)  # fmt: skip
+HOST_CPUS: Final = _metric(
+    "system.cpu.logical.count", "gauge", "{cpu}", "processors that the process may be scheduled on",
+    over_workers="max",
+)  # fmt: skip
+HOST_MEMORY: Final = _metric(
+    "system.memory.limit", "gauge", "By", "memory of the host", over_workers="max",
+)  # fmt: skip
 RATELIMIT_LIMIT: Final = _metric(
     "agentscope.llm.ratelimit.limit", "gauge", "1", "the provider's quota, from its headers",
     ("provider", "model", "dimension"),
+    over_workers="max",
 )  # fmt: skip
 RATELIMIT_REMAINING: Final = _metric(
     "agentscope.llm.ratelimit.remaining", "gauge", "1", "what is left of the quota",
     ("provider", "model", "dimension"),
+    over_workers="min",
 )  # fmt: skip
 RATELIMIT_RESET: Final = _metric(
     "agentscope.llm.ratelimit.reset", "gauge", "s", "seconds until the quota is full again",
     ("provider", "model", "dimension"),
+    over_workers="max",
 )  # fmt: skip
 RATELIMIT_WINDOW: Final = _metric(
     "agentscope.llm.ratelimit.window", "gauge", "s",
     "seconds in which the quota refills from empty, where the headers tell: 60 or 86400, mostly",
     ("provider", "model", "dimension"),
+    over_workers="max",
 )  # fmt: skip
 LLM_ATTEMPTS: Final = _metric(
     "agentscope.llm.attempts", "counter", "{attempt}", "HTTP attempts of GenAI calls",
@@ -585,6 +618,10 @@ SDK_DROPPED: Final = _metric(
 SDK_PENDING: Final = _metric(
     "agentscope.sdk.pending", "gauge", "{record}", "records on their way", ("signal", "sink")
 )
+SDK_FOLDED: Final = _metric(
+    "agentscope.sdk.folded", "counter", "{measurement}",
+    "measurements counted as other: their metric had too many series already", ("metric",),
+)  # fmt: skip
 SDK_INTERNAL_ERRORS: Final = _metric(
     "agentscope.sdk.internal_errors", "counter", "{error}", "our own faults, caught", ("where",)
 )

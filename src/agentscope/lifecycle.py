@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from agentscope.runtime.throttling import QuotaMonitor
     from agentscope.runtime.wait_hooks import WaitMonitor
 
+_MULTIPROCESS = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+"""prometheus_client's variables: workers share what they count in that directory."""
+
 _lock = threading.RLock()
 _settings: Settings | None = None
 
@@ -185,6 +188,10 @@ def _start(settings: Settings) -> None:
         from agentscope.export.provider import forward_to
 
         starting.listeners.append(forward_to(settings.tracer_provider, release))
+    if settings.prometheus and any(os.environ.get(name) for name in _MULTIPROCESS):
+        from agentscope.export.prometheus.workers import publish_each_second
+
+        publish_each_second(starting)
     _attach_otlp(settings, starting, resource, release)
     sessions.configure(settings.session_idle_s, starting.clock, settings.max_sessions)
     _start_monitors(starting)

@@ -16,6 +16,7 @@ from agentscope import conventions as c
 SOURCES = Path(c.__file__).parent
 
 NOT_PLOTTED = {
+    "agentscope.sdk.folded": "says which metric to look at, when one has an `other` series",
     c.HTTP_SERVER_ACTIVE: "turns in flight are plotted; other requests are short",
     c.RATELIMIT_WINDOW: "names the quota whose headroom is plotted",
     c.OPERATION_CHUNK_GAP: "the longest gap of a stream is on its span; its panel comes with it",
@@ -34,6 +35,9 @@ NOT_PLOTTED = {
     c.CGROUP_CPU_LIMIT: "only where there is a quota; it goes on the board of the runtime",
     c.CGROUP_THROTTLED_TIME: "as the limit",
     c.CGROUP_MEMORY_LIMIT: "as the limit",
+    c.FD_LIMIT: "open descriptors are plotted; the report says how many sessions fit below it",
+    c.HOST_CPUS: "does not change; the report sets processor time against it",
+    c.HOST_MEMORY: "as the processors",
     c.HTTP_POOL_LIMIT: "waits for a connection are plotted; the pools get a board of their own",
     c.HTTP_POOL_IN_USE: "as the limit",
     c.HTTP_POOL_WAITING: "as the limit",

@@ -8,7 +8,7 @@ import pytest
 
 from agentscope import conventions as c
 from agentscope.recording.guard import forget_internal_errors, internal_errors
-from agentscope.recording.instruments import MAX_SERIES, Instruments, Point
+from agentscope.recording.instruments import MAX_WAITING, Instruments, Point
 from agentscope.recording.span import Role, Span
 from agentscope.testing import recording
 
@@ -40,9 +40,9 @@ def test_what_waits_is_bounded() -> None:
     """With too many keys, all of them are read at once."""
     instruments = Instruments()
     seen: list[int] = []
-    for key in range(MAX_SERIES + 1):
+    for key in range(MAX_WAITING + 1):
         instruments.later(key, lambda _, key=key: seen.append(key))  # type: ignore[misc]
-    assert seen == list(range(MAX_SERIES))
+    assert seen == list(range(MAX_WAITING))
 
 
 @pytest.mark.usefixtures("quiet")

@@ -11,13 +11,36 @@ from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
+from agentscope import conventions as c
 from agentscope.conventions import Metric
 from agentscope.recording.guard import note_error
 
-MAX_SERIES = 2000
-"""Series that one metric may have; the rest share the series whose labels are all ``other``."""
+ROOM_BYTES = {
+    c.HTTP_SERVER_DURATION: 150_000,
+    c.TURN_DURATION: 150_000,
+    c.OPERATION_DURATION: 80_000,
+    c.TOKEN_USAGE: 80_000,
+    c.OPERATION_FIRST_CHUNK: 50_000,
+    c.OPERATION_CHUNK_GAP: 50_000,
+    c.EXECUTE_TOOL_DURATION: 50_000,
+    c.WAIT_DURATION: 50_000,
+    c.PHASE_DURATION: 40_000,
+}
+"""About how much of ``/metrics`` the series of one metric may take; what comes later shares the
+series whose labels are all ``other``. Together less than a megabyte: a scrape of every process
+every few seconds must stay cheap, whatever hosts, models and routes clients think of. Each metric
+has a room of its own, so that a flood of one label leaves the other metrics as they are."""
+
+OTHER_ROOM_BYTES = 8_000
+
+KEPT_FOR_KNOWN = 0.5
+"""Part of a metric's room for series whose labels are known to be real: see ``Instruments.know``."""
+
+MAX_KNOWN = 4096
+
+MAX_WAITING = 2000
 
 MAX_LABEL_LENGTH = 256
 
@@ -28,6 +51,20 @@ Labels = tuple[str, ...]
 Gathered = TypeVar("Gathered", bound="Callable[[Instruments], None]")
 
 
+class Exemplar(NamedTuple):
+    """One observation of a histogram that can be looked up."""
+
+    trace_id: int
+    span_id: int
+    value: float
+    at_ns: int
+    """Monotonic."""
+
+
+Exemplars = tuple[Exemplar | None, ...]
+"""The last one of each bucket; empty where there is none at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One series at one moment. ``value`` is the sum where the metric is a histogram."""
@@ -36,6 +73,7 @@ class Point:
     value: float
     count: int = 0
     bucket_counts: tuple[int, ...] = ()
+    exemplars: Exemplars = ()
 
     def cumulative_counts(self) -> list[int]:
         """Observations at or below each bound, the last for +Inf, as Prometheus counts them."""
@@ -43,11 +81,12 @@ class Point:
 
 
 class _Series:
-    __slots__ = ("bucket_counts", "changed", "value")
+    __slots__ = ("bucket_counts", "changed", "exemplars", "value")
 
     def __init__(self, buckets: int) -> None:
         self.value = 0.0
         self.bucket_counts = [0] * (buckets + 1) if buckets else []
+        self.exemplars: list[Exemplar | None] = []
         self.changed = True
 
 
@@ -57,17 +96,36 @@ class Instruments:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._series: dict[Metric, dict[Labels, _Series]] = {}
+        self._room_bytes: dict[Metric, float] = {}
+        self._known: set[str] = set()
+        self.folded: dict[str, int] = {}
+        """How many measurements went to a series ``other``, by metric."""
         self._later: dict[Hashable, Callable[[Instruments], None]] = {}
 
-    def observe(self, metric: Metric, labels: Labels, value: float) -> None:
-        """Add one observation to a histogram."""
+    def know(self, label: str) -> None:
+        """Keep room for series with this label: it was not thought of by a client.
+
+        The template of a route is, and a model that has answered.
+        """
+        if len(self._known) < MAX_KNOWN:
+            self._known.add(label)
+
+    def observe(
+        self, metric: Metric, labels: Labels, value: float, exemplar: Exemplar | None = None
+    ) -> None:
+        """Add one observation to a histogram, and a span in which it was made."""
         try:
             series = self._series[metric][labels]
         except KeyError:
             series = self._new(metric, labels)
-        series.bucket_counts[bisect_left(metric.buckets, value)] += 1
+        bucket = bisect_left(metric.buckets, value)
+        series.bucket_counts[bucket] += 1
         series.value += value
         series.changed = True
+        if exemplar is not None:
+            if not series.exemplars:
+                series.exemplars = [None] * len(series.bucket_counts)
+            series.exemplars[bucket] = exemplar
 
     def merge(self, metric: Metric, labels: Labels, counts: Sequence[int], total: float) -> None:
         """Add many observations to a histogram, counted by its buckets already."""
@@ -96,7 +154,7 @@ class Instruments:
         Of the calls with the same key until then only the last one counts: a gauge's value in
         between would be seen by nobody.
         """
-        if self._later.pop(key, None) is None and len(self._later) >= MAX_SERIES:
+        if self._later.pop(key, None) is None and len(self._later) >= MAX_WAITING:
             self._catch_up()
         self._later[key] = read
 
@@ -113,7 +171,8 @@ class Instruments:
 
     def forget(self, metric: Metric, labels: Labels) -> None:
         """Drop a series whose subject is gone, such as a closed pool."""
-        self._series.get(metric, {}).pop(labels, None)
+        if self._series.get(metric, {}).pop(labels, None) is not None:
+            self._room_bytes[metric] += _size_bytes(metric, labels)
 
     def owe_all(self) -> None:
         """Have every series in the next ``changed_only`` snapshot: the last was not delivered."""
@@ -138,7 +197,8 @@ class Instruments:
                             continue
                         one.changed = False
                     counts = tuple(one.bucket_counts)
-                    points.append(Point(labels, one.value, sum(counts), counts))
+                    exemplars = tuple(one.exemplars)
+                    points.append(Point(labels, one.value, sum(counts), counts, exemplars))
                 if points:
                     taken.append((metric, points))
             return taken
@@ -159,10 +219,28 @@ class Instruments:
 
     def _new(self, metric: Metric, labels: Labels) -> _Series:
         all_of_it = self._series.setdefault(metric, {})
-        if len(all_of_it) >= MAX_SERIES:
-            labels = (OTHER,) * len(labels)
         labels = tuple(map(_label, labels))
-        return all_of_it.setdefault(labels, _Series(len(metric.buckets)))
+        if labels in all_of_it:
+            return all_of_it[labels]
+        size_bytes = _size_bytes(metric, labels)
+        room_bytes = ROOM_BYTES.get(metric, OTHER_ROOM_BYTES)
+        left_bytes = self._room_bytes.setdefault(metric, room_bytes)
+        if self._known.isdisjoint(labels):
+            left_bytes -= KEPT_FOR_KNOWN * room_bytes
+        if size_bytes > left_bytes and labels:
+            self.folded[metric.name] = self.folded.get(metric.name, 0) + 1
+            labels = (OTHER,) * len(labels)
+            return all_of_it.setdefault(labels, _Series(len(metric.buckets)))
+        self._room_bytes[metric] -= size_bytes
+        series = all_of_it[labels] = _Series(len(metric.buckets))
+        return series
+
+
+def _size_bytes(metric: Metric, labels: Labels) -> int:
+    """About what the series takes on ``/metrics``: its lines, each with all of its labels."""
+    lines = len(metric.buckets) + 3 if metric.buckets else 1
+    named = sum(map(len, metric.attributes)) + sum(map(len, labels)) + 4 * len(labels)
+    return lines * (len(metric.name) + named + 24)
 
 
 def _label(text: str) -> str:

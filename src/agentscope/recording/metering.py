@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentscope import conventions as c
 from agentscope.recording.guard import note_error
-from agentscope.recording.instruments import Instruments
+from agentscope.recording.instruments import Exemplar, Instruments
 from agentscope.recording.prices import bill
 from agentscope.recording.span import Deferred, Role, Span
 
@@ -30,6 +30,11 @@ def _do_deferred(span: Span, work: Deferred, instruments: Instruments) -> None:
         note_error("deferred", error)  # the span itself is not lost for it
 
 
+def _exemplar(span: Span, value: float) -> Exemplar | None:
+    # Of a span that is not written there is nothing to look up.
+    return Exemplar(span.trace_id, span.span_id, value, span.end_ns) if span.sampled else None
+
+
 def _text(span: Span, key: str) -> str:
     value = span.attributes.get(key, "")
     return value if type(value) is str else str(value)
@@ -38,11 +43,14 @@ def _text(span: Span, key: str) -> str:
 def _request(span: Span, duration_s: float, instruments: Instruments) -> None:
     route = _text(span, c.HTTP_ROUTE)
     status = _text(span, c.HTTP_STATUS_CODE)
+    exemplar = _exemplar(span, duration_s)
+    if route:
+        instruments.know(route)
     if c.HTTP_REQUEST_METHOD in span.attributes:
         labels = (_text(span, c.HTTP_REQUEST_METHOD), route, status)
-        instruments.observe(c.HTTP_SERVER_DURATION, labels, duration_s)
+        instruments.observe(c.HTTP_SERVER_DURATION, labels, duration_s, exemplar)
     if span.attributes.get(c.TURN):
-        instruments.observe(c.TURN_DURATION, (route or span.name, status), duration_s)
+        instruments.observe(c.TURN_DURATION, (route or span.name, status), duration_s, exemplar)
         if span.status == _STATUS_ERROR:
             instruments.add(c.ERRORS, (span.error or c.UNKNOWN_ERROR,), 1)
 
@@ -56,12 +64,15 @@ def _inference(span: Span, duration_s: float, instruments: Instruments) -> None:
     provider = _text(span, c.PROVIDER_NAME)
     model = _text(span, c.REQUEST_MODEL)
     labels = (operation, provider, model, span.error or "")
-    instruments.observe(c.OPERATION_DURATION, labels, duration_s)
+    if model and span.status != _STATUS_ERROR:
+        instruments.know(model)
+    instruments.observe(c.OPERATION_DURATION, labels, duration_s, _exemplar(span, duration_s))
     if c.PHASE in span.attributes:
         _phase(span, duration_s, instruments)
     first_chunk_s = span.attributes.get(c.TIME_TO_FIRST_CHUNK)
     if isinstance(first_chunk_s, float):
-        instruments.observe(c.OPERATION_FIRST_CHUNK, labels[:3], first_chunk_s)
+        exemplar = _exemplar(span, first_chunk_s)
+        instruments.observe(c.OPERATION_FIRST_CHUNK, labels[:3], first_chunk_s, exemplar)
     for key, token_type in ((c.INPUT_TOKENS, "input"), (c.OUTPUT_TOKENS, "output")):
         tokens = span.attributes.get(key)
         if type(tokens) is int and 0 <= tokens < 1 << 63:  # the user may have set anything
@@ -74,7 +85,8 @@ def _inference(span: Span, duration_s: float, instruments: Instruments) -> None:
 def _tool(span: Span, duration_s: float, instruments: Instruments) -> None:
     tool = _text(span, c.TOOL_NAME)
     status = "error" if span.status == _STATUS_ERROR else "ok"
-    instruments.observe(c.EXECUTE_TOOL_DURATION, (tool, span.error or ""), duration_s)
+    labels = (tool, span.error or "")
+    instruments.observe(c.EXECUTE_TOOL_DURATION, labels, duration_s, _exemplar(span, duration_s))
     instruments.observe(c.PHASE_DURATION, (c.Phase.TOOL_EXECUTION.value,), duration_s)
     instruments.add(c.TOOL_CALLS, (tool, status), 1)
 
@@ -96,7 +108,8 @@ def _attempt(span: Span, duration_s: float, instruments: Instruments) -> None:
 def _wait(span: Span, duration_s: float, instruments: Instruments) -> None:
     kind = _text(span, c.WAIT_KIND)
     resource = _text(span, c.WAIT_RESOURCE)
-    instruments.observe(c.WAIT_DURATION, (kind, resource), duration_s)
+    exemplar = _exemplar(span, duration_s)
+    instruments.observe(c.WAIT_DURATION, (kind, resource), duration_s, exemplar)
     if kind in (c.Wait.RATE_LIMIT, c.Wait.RETRY_BACKOFF):
         call = span.parent.attributes if span.parent is not None else {}
         labels = (str(call.get(c.PROVIDER_NAME, "")), str(call.get(c.REQUEST_MODEL, "")), kind)

@@ -43,6 +43,9 @@ thread sleeps until the next point of the gauges is due: what wakes it is the fi
 TICK_S = 1.0
 """Seconds between two points of a gauge."""
 
+MANIFEST_EVERY = 5
+"""Points after which the manifest is written again although nothing happened but the points."""
+
 SLICE = 64
 """Spans encoded at least between two releases of the interpreter lock, about 0.2 ms. When more
 wait, it is half of them: a service that keeps the lock busy leaves us one slice every 5 ms."""
@@ -75,6 +78,8 @@ class Recorder:
         self.clock = clock or Clock()
         self.instruments = Instruments()
         self.samplers: list[Sampler] = []
+        self.each_second: list[Callable[[], None]] = []
+        """Called after the samplers, in the recorder's thread."""
         self.listeners: list[Callable[[Span, Clock], None]] = []
         """Called with every ended span that is sampled, in the recorder's thread."""
         self.started_ns = self.clock.epoch_ns(self.clock.monotonic_ns())
@@ -91,6 +96,9 @@ class Recorder:
         self._outboxes = list(self._local)
         self._metrics_ledgers = [Ledger("metrics", sink.name) for sink in sinks]
         self._metrics_made = 0
+        # What the last manifest told of, and how many points ago.
+        self._manifest_of: tuple[int, int, int] | None = None
+        self._manifest_age = 0
         self._ended: deque[Span] = deque()
         self._measured: deque[Measurement] = deque()
         self._measurements_dropped = 0
@@ -361,11 +369,18 @@ class Recorder:
                     ("measurements", "metrics", "queue_full"),
                     self._measurements_dropped,
                 )
+            for metric, folded in instruments.folded.items():
+                instruments.set(c.SDK_FOLDED, (metric,), folded)
             for where, errors in internal_errors().items():
                 instruments.set(c.SDK_INTERNAL_ERRORS, (where,), errors)
+        for act in self.each_second:
+            try:
+                act()
+            except Exception as error:
+                note_error(f"each second: {getattr(act, '__qualname__', act)}", error)
         if self._sinks:
             self._write_metrics()
-            self._write_manifests(ended=False)
+            self._keep_manifests()
 
     def _write_metrics(self) -> None:
         now_ns = self.clock.epoch_ns(self.clock.monotonic_ns())
@@ -384,6 +399,14 @@ class Recorder:
                 # Not kept: the next second's points say the same and more.
                 ledger.drop(refusal.reason, points)
                 self.instruments.owe_all()
+
+    def _keep_manifests(self) -> None:
+        """Write the manifest, now and then only where nothing happens: it is a file each time."""
+        now = self._newest, len(self.open), sum(internal_errors().values())
+        self._manifest_age += 1
+        if now != self._manifest_of or self._manifest_age >= MANIFEST_EVERY:
+            self._manifest_of, self._manifest_age = now, 0
+            self._write_manifests(ended=False)
 
     def _write_manifests(self, ended: bool) -> None:
         manifest = self.manifest(ended)

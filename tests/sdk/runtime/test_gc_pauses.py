@@ -184,6 +184,7 @@ def test_collections_at_every_allocation_of_a_full_recorder_do_not_hang_it() -> 
 
     monitor.start()
     gc.set_threshold(5, 50, 50)
+    gc.enable()
     try:
         within_5_s(all_of_them)
     finally:

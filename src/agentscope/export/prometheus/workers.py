@@ -1,0 +1,242 @@
+"""Several workers, one answer: files that they share, in prometheus_client's own format.
+
+``PROMETHEUS_MULTIPROC_DIR`` switches it on, as it does for prometheus_client, whose files in the
+same directory (the service's own metrics) are read with ours. What goes wrong with such directories
+in practice is seen to: an empty or torn file fails no scrape, gauges of dead workers are gone, and
+the files that dead workers of ours leave are folded into one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from agentscope import conventions as c
+from agentscope.export.prometheus.families import bounds_of
+from agentscope.recording.instruments import Point
+from agentscope.recording.recorder import Recorder
+
+_log = logging.getLogger("agentscope")
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+LOCK_NAME = ".agentscope-lock"
+ARCHIVE = "agentscope-ended"
+"""Stands for the process in the name of the files that hold what ended workers had counted."""
+
+MAX_CLOCK_DOUBT_S = 5
+"""When a process was started is reckoned from the wall clock, which may have been set since."""
+
+_publisher: Publisher | None = None
+_skipped: set[str] = set()
+
+
+def directory() -> Path | None:
+    """The directory that the workers share; None where they share none."""
+    path = os.environ.get(VARIABLE) or os.environ.get(VARIABLE.lower())
+    return Path(path) if path else None
+
+
+def publish(recorder: Recorder, shared: Path) -> None:
+    """Write what this process has counted where the others find it."""
+    global _publisher
+    publisher = _publisher
+    if publisher is None or publisher.shared != shared or publisher.recorder is not recorder:
+        if publisher is not None:
+            publisher.close()
+        publisher = _publisher = Publisher(recorder, shared)
+    publisher.write()
+
+
+def publish_each_second(recorder: Recorder) -> None:
+    """Have the others able to answer for this worker, once it records."""
+
+    def publish_metrics() -> None:
+        shared = directory()
+        if shared is not None:
+            publish(recorder, shared)
+
+    recorder.each_second.append(publish_metrics)
+
+
+class Publisher:
+    """The files of one recorder of this process."""
+
+    def __init__(self, recorder: Recorder, shared: Path) -> None:
+        self.recorder = recorder
+        self.shared = shared
+        # A pid comes again, in containers soon; with when it was started it does not.
+        started_s = int(psutil.Process().create_time())
+        number = secrets.randbelow(1 << 32)  # a process may record anew
+        self._pid = os.getpid()
+        self._owner = f"{os.getpid()}-{started_s}-{_pid_namespace()}-{number}"
+        self._writing = threading.Lock()
+        self._files: dict[str, MmapedDict] = {}
+        self._gauges: dict[str, set[str]] = {}
+        self._keys: dict[tuple[str, tuple[str, ...], str], str] = {}
+
+    def write(self) -> None:
+        """Bring the files up to date."""
+        with self._writing:
+            live: dict[str, dict[str, float]] = {}
+            for metric, points in self.recorder.instruments.snapshot():
+                values = live.setdefault(_kind_of(metric), {})
+                for point in points:
+                    values.update(self._values(metric, point))
+            self.shared.mkdir(parents=True, exist_ok=True)
+            for kind, values in live.items():
+                self._write(kind, values)
+
+    def close(self) -> None:
+        """Another recorder takes over: what this one had counted still counts, its gauges do not."""
+        with self._writing:
+            for kind in list(self._files):
+                if kind.startswith("gauge") and os.getpid() == self._pid:
+                    self._forget(kind)
+                else:
+                    self._files.pop(kind).close()
+
+    def _write(self, kind: str, values: dict[str, float]) -> None:
+        gone = not self._gauges.get(kind, set()) <= values.keys()
+        if kind in self._files and (gone or not self._path(kind).exists()):
+            self._forget(kind)  # such a file has no way to lose one of its series
+        if kind not in self._files:
+            self._files[kind] = MmapedDict(str(self._path(kind)))
+        file = self._files[kind]
+        for key, value in values.items():
+            file.write_value(key, value, 0.0)
+        if kind.startswith("gauge"):
+            self._gauges[kind] = set(values)
+
+    def _forget(self, kind: str) -> None:
+        self._files.pop(kind).close()
+        self._path(kind).unlink(missing_ok=True)
+
+    def _path(self, kind: str) -> Path:
+        return self.shared / f"{kind}_{self._owner}.db"
+
+    def _values(self, metric: c.Metric, point: Point) -> Iterator[tuple[str, float]]:
+        name = metric.prometheus_name
+        if metric.instrument != "histogram":
+            yield self._key(metric, point, name, None), point.value
+            return
+        yield self._key(metric, point, f"{name}_sum", None), point.value
+        for bound, count in zip(bounds_of(metric), point.bucket_counts, strict=True):
+            yield self._key(metric, point, f"{name}_bucket", bound), float(count)
+
+    def _key(self, metric: c.Metric, point: Point, name: str, bound: str | None) -> str:
+        key = self._keys.get((name, point.labels, bound or ""))
+        if key is None:
+            names, values = list(metric.prometheus_labels), list(point.labels)
+            if bound is not None:
+                names, values = [*names, "le"], [*values, bound]
+            family = metric.prometheus_name.removesuffix("_total")
+            key = mmap_key(family, name, names, values, metric.doc)
+            self._keys[name, point.labels, bound or ""] = key
+        return key
+
+
+def _kind_of(metric: c.Metric) -> str:
+    """How the name of a metric's file begins."""
+    if metric.instrument == "gauge":
+        return f"gauge_live{metric.over_workers}"
+    return metric.instrument
+
+
+def _pid_namespace() -> int:
+    """Which processes can be seen: containers that share a directory see each its own."""
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return 0
+
+
+def merged(shared: Path) -> list[Family]:
+    """The metrics of all workers, those of dead ones as far as they still count."""
+    with _locked(shared):
+        _bury(shared)
+        files = [str(path) for path in sorted(shared.glob("*.db")) if _is_sound(path)]
+        families = list(MultiProcessCollector.merge(files, accumulate=True))
+    skipped = CounterMetricFamily(
+        "agentscope_sdk_worker_files_skipped",
+        "files of workers that could not be read, and what they held is missing",
+    )
+    skipped.add_metric([], len(_skipped))
+    return [*families, skipped]
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether the file can be read; one that cannot is passed over, and that is said once."""
+    try:
+        for key, _, _, _ in MmapedDict.read_all_values_from_file(str(path)):
+            json.loads(key)
+    except FileNotFoundError:
+        return False
+    except Exception as error:  # struct.error, RuntimeError, UnicodeDecodeError, ValueError, …
+        if path.name not in _skipped:
+            _skipped.add(path.name)
+            _log.warning("agentscope: %s is no readable metrics file: %r", path, error)
+        return False
+    return True
+
+
+@contextmanager
+def _locked(shared: Path) -> Iterator[None]:
+    """One reader at a time: while another folds files, some would be counted twice."""
+    descriptor = os.open(shared / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _bury(shared: Path) -> None:
+    """Remove the gauges of dead workers, and fold what our own had counted into one file a kind."""
+    for path in shared.glob("*.db"):
+        kind, _, owner = path.stem.rpartition("_")
+        if owner == ARCHIVE or _is_alive(owner):
+            continue
+        with suppress(FileNotFoundError):
+            if kind.startswith("gauge_live") or not path.stat().st_size:
+                path.unlink()
+            elif "-" in owner and kind in ("counter", "histogram") and _is_sound(path):
+                archive = MmapedDict(str(shared / f"{kind}_{ARCHIVE}.db"))
+                for key, value, _, _ in MmapedDict.read_all_values_from_file(str(path)):
+                    archive.write_value(key, archive.read_value(key)[0] + value, 0.0)
+                archive.close()
+                path.unlink()
+
+
+def _is_alive(owner: str) -> bool:
+    """Whether the process of a file still runs: ``pid``, or of ours ``pid-start-namespace-number``.
+
+    One that cannot be told is taken to be alive.
+    """
+    pid, *ours = owner.split("-")
+    try:
+        number, told = int(pid), [int(part) for part in ours]
+    except ValueError:
+        return True
+    if len(told) == 3 and told[1] != _pid_namespace():
+        return True
+    try:
+        process = psutil.Process(number)
+        started_s = process.create_time()
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
+    return len(told) != 3 or abs(started_s - told[0]) <= MAX_CLOCK_DOUBT_S

@@ -1,0 +1,212 @@
+"""Several workers behind one ``/metrics``: files that they share, some of them broken."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from prometheus_client.parser import text_string_to_metric_families
+
+from agentscope import conventions as c
+from agentscope.export.prometheus import render, workers
+from agentscope.recording.recorder import Recorder
+from agentscope.testing import Recorded, recording
+
+WORKER = """
+import sys, time
+import agentscope
+agentscope.configure(service_name="svc", otlp=False)
+for _ in range(int(sys.argv[1])):
+    with agentscope.turn("t", session="s"):
+        pass
+assert agentscope.flush(5)
+from agentscope import lifecycle
+for act in lifecycle.recorder.each_second:
+    act()
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    directory = tmp_path / "shared"
+    directory.mkdir()
+    monkeypatch.setenv(workers.VARIABLE, str(directory))
+    monkeypatch.setattr(workers, "_skipped", set())
+    yield directory
+    if workers._publisher is not None:
+        workers._publisher.close()
+        monkeypatch.setattr(workers, "_publisher", None)
+
+
+def scraped(recorder: Recorder) -> dict[str, float]:
+    text = render(recorder)[0].decode()
+    return {
+        sample.name + str(sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def turns(found: dict[str, float]) -> float:
+    return found["agent_turn_latency_seconds_count[]"]
+
+
+def worker(served: int) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(served)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+@pytest.fixture
+def own(recorded: Recorded) -> Recorder:
+    import agentscope
+
+    for _ in range(5):
+        with agentscope.turn("t", session="s"):
+            recorded.clock.advance(1)
+    with recorded.recorder.instruments.lock:
+        recorded.recorder.instruments.set(c.SESSIONS_ACTIVE, (), 2)
+        recorded.recorder.instruments.set(c.LOOP_DELAY_MAX, (), 0.5)
+    return recorded.recorder
+
+
+def test_counts_of_all_workers_gauges_of_the_living(shared: Path, own: Recorder) -> None:
+    """What a killed worker had counted stays; its gauges and its files go."""
+    first, second = worker(10), worker(20)
+    try:
+        found = scraped(own)
+        assert turns(found) == 35
+        assert found["agentscope_sessions_active[]"] == 4
+        assert found["agentscope_event_loop_delay_max_seconds[]"] == 0.5
+        end(first)
+        found = scraped(own)
+        assert turns(found) == 35
+        assert found["agentscope_sessions_active[]"] == 3
+        owners = {path.stem.rpartition("_")[2].partition("-")[0] for path in shared.glob("*.db")}
+        assert owners == {str(os.getpid()), str(second.pid), "agentscope"}
+        end(second)
+        assert turns(scraped(own)) == 35
+        assert turns(scraped(own)) == 35
+        assert scraped(own)["agentscope_sessions_active[]"] == 2
+    finally:
+        for process in (first, second):
+            if process.poll() is None:
+                end(process)
+
+
+def test_broken_files_fail_no_scrape(shared: Path, own: Recorder) -> None:
+    """Empty, torn, cut off, not JSON, a directory: passed over, counted once each."""
+    pid = os.getpid()
+    (shared / f"counter_{pid}.db").write_bytes(b"")
+    (shared / f"histogram_{pid}.db").write_bytes(b"\xff\xff\xff\x7f" + b"\0" * 40)
+    not_json = b"\x40\0\0\0\0\0\0\0\x08\0\0\0not json" + b" " * 40
+    (shared / f"gauge_livesum_{pid}.db").write_bytes(not_json)
+    (shared / f"gauge_sum_{pid}.db").write_bytes(b"\x07")
+    (shared / "counter_of-mine.db").mkdir()
+    for _ in range(2):
+        found = scraped(own)
+        assert turns(found) == 5
+    assert found["agentscope_sdk_worker_files_skipped_total[]"] == 5
+
+
+def test_the_services_own_metrics_are_read_with_ours(shared: Path, own: Recorder) -> None:
+    """Files of prometheus_client in the same directory; live gauges of a dead process go."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for name, kind, pid in (
+        ("orders", "counter", os.getpid()),
+        ("orders", "counter", dead.pid),
+        ("busy", "gauge_livesum", dead.pid),
+        ("kept", "gauge_sum", dead.pid),
+    ):
+        file = MmapedDict(str(shared / f"{kind}_{pid}.db"))
+        sample = f"{name}_total" if kind == "counter" else name
+        file.write_value(mmap_key(name, sample, [], [], "help"), 3.0, 0.0)
+        file.close()
+    found = scraped(own)
+    assert (found["orders_total[]"], found["kept[]"]) == (6, 3)
+    assert "busy[]" not in found
+    assert turns(found) == 5
+
+
+def test_a_gauge_that_is_gone_is_gone(shared: Path, own: Recorder) -> None:
+    """A closed pool leaves no series behind, as in a single process."""
+    instruments = own.instruments
+    for used in (3.0, None):
+        with instruments.lock:
+            if used is None:
+                instruments.forget(c.HTTP_POOL_IN_USE, ("api.example:443",))
+            else:
+                instruments.set(c.HTTP_POOL_IN_USE, ("api.example:443",), used)
+        name = "agentscope_http_pool_in_use[('pool', 'api.example:443')]"
+        assert scraped(own).get(name) == used
+
+
+def test_a_pid_that_came_again_is_somebody_else(shared: Path, own: Recorder) -> None:
+    """The file of a dead worker whose number another process has now: its start tells."""
+    namespace = workers._pid_namespace()
+    stale = shared / f"gauge_livesum_{os.getppid()}-1000-{namespace}-7.db"
+    file = MmapedDict(str(stale))
+    file.write_value(
+        mmap_key("agentscope_sessions_active", "agentscope_sessions_active", [], [], ""), 9.0, 0.0
+    )
+    file.close()
+    assert scraped(own)["agentscope_sessions_active[]"] == 2
+    assert not stale.exists()
+
+
+def test_a_worker_of_another_container_is_not_buried(shared: Path, own: Recorder) -> None:
+    """Its processes cannot be seen from here: it is taken to be alive."""
+    theirs = shared / "gauge_livesum_999999-1000-1-7.db"
+    file = MmapedDict(str(theirs))
+    file.write_value(
+        mmap_key("agentscope_sessions_active", "agentscope_sessions_active", [], [], ""), 9.0, 0.0
+    )
+    file.close()
+    assert scraped(own)["agentscope_sessions_active[]"] == 11
+    assert theirs.exists()
+
+
+def test_a_directory_that_is_swept_is_filled_again(shared: Path, own: Recorder) -> None:
+    """Start scripts empty it, some of them late."""
+    assert turns(scraped(own)) == 5
+    for path in shared.iterdir():
+        path.unlink()
+    assert turns(scraped(own)) == 5
+
+
+def test_scrapes_of_many_workers_stay_quick(shared: Path) -> None:
+    """Folding and merging eight workers' files takes a fraction of a scrape interval."""
+    for number in range(8):
+        with recording() as recorded:
+            for label in range(20):
+                with recorded.recorder.instruments.lock:
+                    recorded.recorder.instruments.observe(
+                        c.TURN_DURATION, (f"/r{label}", "200"), float(number)
+                    )
+            publisher = workers.Publisher(recorded.recorder, shared)
+            publisher.write()
+            publisher.close()
+    began_s = time.process_time()
+    with recording() as recorded:
+        assert turns(scraped(recorded.recorder)) == 160
+    assert time.process_time() - began_s < 5
