@@ -16,7 +16,7 @@ from agentscope import conventions as c
 SOURCES = Path(c.__file__).parent
 
 NOT_PLOTTED = {
-    "agentscope.sdk.folded": "says which metric to look at, when one has an `other` series",
+    c.SDK_FOLDED: "says which metric to look at, when one has an `other` series",
     c.HTTP_SERVER_ACTIVE: "turns in flight are plotted; other requests are short",
     c.RATELIMIT_WINDOW: "names the quota whose headroom is plotted",
     c.OPERATION_CHUNK_GAP: "the longest gap of a stream is on its span; its panel comes with it",
