@@ -411,6 +411,45 @@ TOKEN_USAGE: Final = _metric(
     "gen_ai.client.token.usage", "histogram", "{token}", "tokens of a GenAI call",
     (OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL, "gen_ai.token.type"), TOKEN_BUCKETS,
 )  # fmt: skip
+INFERENCE_DURATION: Final = _metric(
+    "gen_ai.client.inference.duration", "histogram", "s",
+    "duration of an inference, hidden retries included, by its newer name",
+    OPERATION_DURATION.attributes, DURATION_BUCKETS,
+)  # fmt: skip
+INFERENCE_FIRST_CHUNK: Final = _metric(
+    "gen_ai.client.inference.time_to_first_chunk", "histogram", "s",
+    "time until the first chunk of a streamed answer, by its newer name",
+    OPERATION_FIRST_CHUNK.attributes, DURATION_BUCKETS,
+)  # fmt: skip
+INFERENCE_CHUNK_GAP: Final = _metric(
+    "gen_ai.client.inference.time_per_output_chunk", "histogram", "s",
+    "time between two chunks of a streamed answer, by its newer name",
+    OPERATION_CHUNK_GAP.attributes, DURATION_BUCKETS,
+)  # fmt: skip
+
+
+def _token_counter(kind: str, doc: str) -> Metric:
+    return _metric(
+        f"gen_ai.client.inference.usage.{kind}", "counter", "{token}", doc,
+        (OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL, "gen_ai.token.modality"),
+    )  # fmt: skip
+
+
+INFERENCE_INPUT_TOKENS: Final = _token_counter("input_tokens", "input tokens, cached ones included")
+INFERENCE_OUTPUT_TOKENS: Final = _token_counter(
+    "output_tokens", "output tokens, reasoning included"
+)
+INFERENCE_CACHE_READ_TOKENS: Final = _token_counter(
+    "cache_read.input_tokens", "input tokens read from the provider's cache"
+)
+INFERENCE_CACHE_WRITE_TOKENS: Final = _token_counter(
+    "cache_write.input_tokens", "input tokens written to the provider's cache"
+)
+INFERENCE_REASONING_TOKENS: Final = _token_counter(
+    "reasoning.output_tokens", "output tokens spent on reasoning"
+)
+MODALITY_UNKNOWN: Final = "unknown"
+"""What ``gen_ai.token.modality`` is where a provider does not tell text from images and sound."""
 EXECUTE_TOOL_DURATION: Final = _metric(
     "gen_ai.execute_tool.duration", "histogram", "s", "duration of a tool execution",
     (TOOL_NAME, ERROR_TYPE), DURATION_BUCKETS,

@@ -9,7 +9,7 @@ import secrets
 import sys
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agentscope.errors import AgentscopeWarning, ConfigError
 from agentscope.recording.guard import forget_internal_errors
@@ -23,6 +23,7 @@ from agentscope.settings import Settings, load
 if TYPE_CHECKING:
     import asyncio
 
+    from agentscope.recording.genai_names import Names
     from agentscope.runtime.event_loop import LoopMonitor
     from agentscope.runtime.gc_pauses import GcMonitor
     from agentscope.runtime.throttling import QuotaMonitor
@@ -184,6 +185,7 @@ def _start(settings: Settings) -> None:
         sample_ratio=settings.sample_ratio,
         max_queue_bytes=settings.max_queue_bytes,
     )
+    starting.genai_names = cast("Names", settings.genai_metrics)  # checked when they were made
     if settings.tracer_provider is not None:
         from agentscope.export.provider import forward_to
 

@@ -49,6 +49,8 @@ class Settings:
     """Share of traces whose spans are written, 0 to 1; metrics count every turn."""
     trust_incoming: str = "continue"
     """What an incoming ``traceparent`` does: continue | link | never."""
+    genai_metrics: str = "old"
+    """Names of the GenAI metrics, by the conventions' older or newer edition: old | new | both."""
     tracer_provider: TracerProvider | None = field(default=None, repr=False)
     """A provider of OpenTelemetry's SDK whose processors get every ended span too; it has no
     variable."""
@@ -71,6 +73,8 @@ class Settings:
             _refuse("trust_incoming", self.trust_incoming, "'continue', 'link' or 'never'")
         if self.metrics_temporality not in ("cumulative", "delta"):
             _refuse("metrics_temporality", self.metrics_temporality, "'cumulative' or 'delta'")
+        if self.genai_metrics not in ("old", "new", "both"):
+            _refuse("genai_metrics", self.genai_metrics, "'old', 'new' or 'both'")
         if self.session_idle_s <= 0:
             _refuse("session_idle_s", self.session_idle_s, "seconds above 0")
         if self.max_sessions < 1:

@@ -16,6 +16,14 @@ from agentscope import conventions as c
 SOURCES = Path(c.__file__).parent
 
 NOT_PLOTTED = {
+    c.INFERENCE_DURATION: "the newer name of what is plotted; the boards ask for either",
+    c.INFERENCE_FIRST_CHUNK: "as the duration",
+    c.INFERENCE_CHUNK_GAP: "as the duration",
+    c.INFERENCE_INPUT_TOKENS: "as the duration",
+    c.INFERENCE_OUTPUT_TOKENS: "as the duration",
+    c.INFERENCE_CACHE_READ_TOKENS: "what calls cost is in the report of a run",
+    c.INFERENCE_CACHE_WRITE_TOKENS: "as the tokens read from it",
+    c.INFERENCE_REASONING_TOKENS: "as the tokens read from the cache",
     c.SDK_FOLDED: "says which metric to look at, when one has an `other` series",
     c.HTTP_SERVER_ACTIVE: "turns in flight are plotted; other requests are short",
     c.RATELIMIT_WINDOW: "names the quota whose headroom is plotted",

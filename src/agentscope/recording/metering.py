@@ -10,6 +10,15 @@ from agentscope.recording.span import Deferred, Role, Span
 
 _STATUS_ERROR = 2
 
+_OTHER_TOKENS = (
+    (c.CACHE_READ_TOKENS, c.INFERENCE_CACHE_READ_TOKENS),
+    (c.CACHE_WRITE_TOKENS, c.INFERENCE_CACHE_WRITE_TOKENS),
+    (c.REASONING_TOKENS, c.INFERENCE_REASONING_TOKENS),
+)
+"""Which only the newer conventions have a metric for: counted whatever names are chosen."""
+
+_MAX_TOKENS = 1 << 63
+
 _BILLED = (c.INPUT_TOKENS, c.OUTPUT_TOKENS, c.CACHE_READ_TOKENS, c.CACHE_WRITE_TOKENS)
 
 
@@ -75,8 +84,12 @@ def _inference(span: Span, duration_s: float, instruments: Instruments) -> None:
         instruments.observe(c.OPERATION_FIRST_CHUNK, labels[:3], first_chunk_s, exemplar)
     for key, token_type in ((c.INPUT_TOKENS, "input"), (c.OUTPUT_TOKENS, "output")):
         tokens = span.attributes.get(key)
-        if type(tokens) is int and 0 <= tokens < 1 << 63:  # the user may have set anything
+        if type(tokens) is int and 0 <= tokens < _MAX_TOKENS:  # the user may have set anything
             instruments.observe(c.TOKEN_USAGE, (operation, provider, model, token_type), tokens)
+    for key, metric in _OTHER_TOKENS:
+        tokens = span.attributes.get(key)
+        if type(tokens) is int and 0 < tokens < _MAX_TOKENS:
+            instruments.add(metric, (operation, provider, model, c.MODALITY_UNKNOWN), tokens)
     if span.status != _STATUS_ERROR or c.INPUT_TOKENS in span.attributes:
         answered_by = _text(span, c.RESPONSE_MODEL)
         bill(instruments, provider, model, answered_by, (*map(span.attributes.get, _BILLED),))

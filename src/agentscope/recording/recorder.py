@@ -17,6 +17,7 @@ from agentscope.recording import encoding
 from agentscope.recording.clock import Clock
 from agentscope.recording.context import current_span, foreign_parent, get_context
 from agentscope.recording.deadline import in_time
+from agentscope.recording.genai_names import Names, respelled
 from agentscope.recording.guard import internal_errors, note_error
 from agentscope.recording.ids import Ids
 from agentscope.recording.instruments import Instruments, Labels, Sampler, run_samplers
@@ -78,6 +79,7 @@ class Recorder:
         self.clock = clock or Clock()
         self.instruments = Instruments()
         self.samplers: list[Sampler] = []
+        self.genai_names: Names = "old"
         self.each_second: list[Callable[[], None]] = []
         """Called after the samplers, in the recorder's thread."""
         self.listeners: list[Callable[[Span, Clock], None]] = []
@@ -384,7 +386,7 @@ class Recorder:
 
     def _write_metrics(self) -> None:
         now_ns = self.clock.epoch_ns(self.clock.monotonic_ns())
-        moved = self.instruments.snapshot(changed_only=True)
+        moved = respelled(self.instruments.snapshot(changed_only=True), self.genai_names)
         fragments = [
             encoding.metric_fragment(metric, points, self.started_ns, now_ns)
             for metric, points in moved

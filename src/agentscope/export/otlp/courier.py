@@ -11,6 +11,7 @@ from collections.abc import Callable
 from agentscope.export.otlp.feed import Feed
 from agentscope.export.otlp.payload import span_fragment
 from agentscope.export.otlp.sink import NAME, OtlpSink
+from agentscope.recording.genai_names import Names, respelled
 from agentscope.recording.guard import note_error
 from agentscope.recording.instruments import Instruments
 from agentscope.recording.ledger import Account, Ledger
@@ -46,6 +47,7 @@ class Courier:
         feed: Feed,
         epoch_ns: Callable[[], int],
         max_queue_bytes: int,
+        genai_names: Names = "old",
         delay_s: float = 5.0,
         interval_s: float = 60.0,
         monotonic_s: Callable[[], float] = time.monotonic,
@@ -59,6 +61,7 @@ class Courier:
         self._instruments = instruments
         self._feed = feed
         self._epoch_ns = epoch_ns
+        self._genai_names = genai_names
         self._delay_s = delay_s
         self._interval_s = interval_s
         self._monotonic_s = monotonic_s
@@ -125,7 +128,7 @@ class Courier:
         return max(pause_s, min(refusal.retry_after_s or 0.0, MAX_RETRY_AFTER_S))
 
     def _send_metrics(self, sink: OtlpSink) -> None:
-        taken = self._instruments.snapshot()
+        taken = respelled(self._instruments.snapshot(), self._genai_names)
         now_ns = self._epoch_ns()
         fragments, points = self._feed.fragments(taken, now_ns)
         if not fragments:

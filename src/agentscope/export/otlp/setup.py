@@ -49,6 +49,7 @@ def courier_of(
         feed=Feed(recorder.started_ns, delta=settings.metrics_temporality == "delta"),
         epoch_ns=lambda: clock.epoch_ns(clock.monotonic_ns()),
         max_queue_bytes=settings.max_queue_bytes,
+        genai_names=recorder.genai_names,
         delay_s=_milliseconds("OTEL_BSP_SCHEDULE_DELAY", DELAY_MS, environment) / 1000,
         interval_s=_milliseconds("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS, environment) / 1000,
     )

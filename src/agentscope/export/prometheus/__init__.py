@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from agentscope.export.prometheus import workers
 from agentscope.export.prometheus.aliases import AliasFamily, aliases_of
-from agentscope.export.prometheus.families import family_of
+from agentscope.export.prometheus.families import counted, family_of, without_older_names
 from agentscope.recording.guard import note_error
 from agentscope.recording.recorder import Recorder
 
@@ -37,7 +37,7 @@ class InstrumentsCollector(Collector):
     def collect(self) -> Iterator[Family]:
         """Every metric that has a series, as of now."""
         clock = self._recorder.clock
-        for metric, points in self._recorder.instruments.snapshot():
+        for metric, points in counted(self._recorder):
             yield family_of(metric, points, clock)
 
 
@@ -51,15 +51,16 @@ def render(recorder: Recorder, accept: str = "") -> tuple[bytes, str]:
     recorder.flush(FLUSH_S)
     shared = workers.directory()
     if shared is None:
-        ours = list(InstrumentsCollector(recorder).collect())
-        families = [*ours, *aliases_of(ours), *_collected(REGISTRY)]
+        ours, theirs = list(InstrumentsCollector(recorder).collect()), _collected(REGISTRY)
     else:
         workers.publish(recorder, shared)
-        merged = workers.merged(shared)
-        families = [*aliases_of(merged), *merged]
+        ours, theirs = workers.merged(shared), []
+    aliases = aliases_of(ours)
+    if recorder.genai_names == "new":
+        ours = list(without_older_names(ours))
     encode, content_type = choose_encoder(accept)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families(_named_once(families)))
+    registry.register(_Families(_named_once([*aliases, *ours, *theirs])))
     return encode(registry), content_type
 
 

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.samples import Exemplar as PrometheusExemplar
 
 from agentscope import conventions as c
 from agentscope.recording.clock import Clock
+from agentscope.recording.genai_names import INFERENCES, OLDER, Taken, respelled
 from agentscope.recording.instruments import Exemplar, Point
+from agentscope.recording.recorder import Recorder
 
-Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+
+def counted(recorder: Recorder) -> Taken:
+    """Everything counted so far, the GenAI metrics by all names that are wished for.
+
+    Where only the newer ones are, the older ones are told too: the aliases are made of them.
+    """
+    names = recorder.genai_names
+    return respelled(recorder.instruments.snapshot(), "both" if names == "new" else names)
 
 
-def family_of(metric: c.Metric, points: list[Point], clock: Clock) -> Family:
+def without_older_names(families: Iterable[Family]) -> Iterator[Family]:
+    """The families as they are where only the newer names of inferences are wished for."""
+    operation = c.OPERATION_NAME.replace(".", "_")
+    older = {metric.prometheus_name for metric in OLDER}
+    for family in families:
+        if family.name in older:
+            family.samples = [
+                one for one in family.samples if one.labels[operation] not in INFERENCES
+            ]
+        if family.samples:
+            yield family
+
+
+OurFamily = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+
+
+def family_of(metric: c.Metric, points: list[Point], clock: Clock) -> OurFamily:
     """One metric's family, with its name and labels in Prometheus's spelling."""
     name = metric.prometheus_name
     labels = metric.prometheus_labels

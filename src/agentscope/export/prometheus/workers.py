@@ -25,7 +25,7 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from agentscope import conventions as c
-from agentscope.export.prometheus.families import bounds_of
+from agentscope.export.prometheus.families import bounds_of, counted
 from agentscope.recording.instruments import Point
 from agentscope.recording.recorder import Recorder
 
@@ -91,7 +91,7 @@ class Publisher:
         """Bring the files up to date."""
         with self._writing:
             live: dict[str, dict[str, float]] = {}
-            for metric, points in self.recorder.instruments.snapshot():
+            for metric, points in counted(self.recorder):
                 values = live.setdefault(_kind_of(metric), {})
                 for point in points:
                     values.update(self._values(metric, point))
