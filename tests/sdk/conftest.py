@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -15,6 +16,15 @@ import httpx
 import pytest
 
 from agentscope.testing import Recorded, recording
+
+
+@pytest.fixture(autouse=True)
+def no_pauses_of_other_tests() -> Iterator[None]:
+    """A collector pause is a span in the run; with the heap of a whole test session it is a long
+    one. So the collector waits until a test is over, unless the test itself calls it."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture
