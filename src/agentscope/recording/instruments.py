@@ -27,6 +27,7 @@ ROOM_BYTES = {
     c.EXECUTE_TOOL_DURATION: 50_000,
     c.WAIT_DURATION: 50_000,
     c.PHASE_DURATION: 40_000,
+    c.DB_CONNECTION_COUNT: 20_000,
 }
 """About how much of ``/metrics`` the series of one metric may take; what comes later shares the
 series whose labels are all ``other``. Together less than a megabyte: a scrape of every process

@@ -19,7 +19,13 @@ _OTHER_TOKENS = (
 
 _MAX_TOKENS = 1 << 63
 
-_BILLED = (c.INPUT_TOKENS, c.OUTPUT_TOKENS, c.CACHE_READ_TOKENS, c.CACHE_WRITE_TOKENS)
+_BILLED = (
+    c.INPUT_TOKENS,
+    c.OUTPUT_TOKENS,
+    c.CACHE_READ_TOKENS,
+    c.CACHE_WRITE_TOKENS,
+    c.CACHE_WRITE_1H_TOKENS,
+)
 
 
 def meter(span: Span, instruments: Instruments) -> None:

@@ -28,8 +28,14 @@ MAX_MODELS = 512
 UNKNOWN_MODEL, NO_USAGE, CONTRADICTORY = "unknown_model", "no_usage", "contradictory_usage"
 """Why a call has no price."""
 
-_NAMES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-"""What the package calls the four counts of a call."""
+_NAMES = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+)
+"""What the package calls the counts of a call."""
 
 _package: Any = None
 _tiers: dict[tuple[str, str], tuple[int, ...] | None] = {}
@@ -64,18 +70,20 @@ def bill(
 ) -> None:
     """Have a call counted into ``agentscope.cost``, or among those without a price.
 
-    ``answered_by`` is the model that the answer named, ``tokens`` are input, output, and of the
-    input those read from the provider's cache and written to it. For the recorder's thread.
+    ``answered_by`` is the model that the answer named, ``tokens`` are input, output, of the
+    input those read from the provider's cache and written to it, and of those written the ones to
+    be kept for an hour. For the recorder's thread.
     """
     if _package is None:
         return
-    total, output, cache_read, cache_write = counts = [
+    total, output, cache_read, cache_write, for_an_hour = counts = [
         number if type(number) is int else 0 for number in tokens
     ]
     if not total and not output:
         _unpriced(instruments, provider, model, NO_USAGE)
         return
-    if cache_read + cache_write > total or min(counts) < 0:
+    contradictory = cache_read + cache_write > total or for_an_hour > cache_write
+    if contradictory or min(counts) < 0:
         _unpriced(instruments, provider, model, CONTRADICTORY)
         return
     for priced_as in dict.fromkeys((answered_by, model)):
@@ -98,7 +106,7 @@ class _Calls:
         self._model = model
         self._priced_as = priced_as
         self._count = 0
-        self._tokens = [0, 0, 0, 0]
+        self._tokens = [0] * len(_NAMES)
 
     def add(self, counts: Sequence[int]) -> None:
         """Add one call's."""

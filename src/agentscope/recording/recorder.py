@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import threading
 import time
 from collections import deque
@@ -13,22 +11,20 @@ from itertools import count
 from typing import Any
 
 from agentscope import conventions as c
-from agentscope.recording import encoding
 from agentscope.recording.clock import Clock
 from agentscope.recording.context import current_span, foreign_parent, get_context
 from agentscope.recording.deadline import in_time
+from agentscope.recording.delivery import Delivery
 from agentscope.recording.genai_names import Names, respelled
 from agentscope.recording.guard import internal_errors, note_error
 from agentscope.recording.ids import Ids
 from agentscope.recording.instruments import Instruments, Labels, Sampler, run_samplers
-from agentscope.recording.ledger import Account, Ledger
+from agentscope.recording.ledger import Account
 from agentscope.recording.metering import meter
-from agentscope.recording.outbox import Outbox
 from agentscope.recording.process import process_of
-from agentscope.recording.sink import Remote, Sink, SinkUnavailable
+from agentscope.recording.sink import Remote, Sink
 from agentscope.recording.span import INTERNAL, AttributeValue, Role, Span
-
-_log = logging.getLogger("agentscope")
+from agentscope.recording.worker import Worker
 
 MAX_UNENCODED = 4096
 """Spans that may wait as objects: a fraction of a second's worth. The rest waits as bytes, which
@@ -92,12 +88,7 @@ class Recorder:
         self._ids = ids or Ids()
         # A trace is kept when the low 63 bits of its id, which are random, fall below this.
         self._sample_below = int(sample_ratio * (1 << 63))
-        self._sinks = list(sinks)
-        self._remotes: list[Remote] = []
-        self._local = [Outbox(sink, max_queue_bytes) for sink in sinks]
-        self._outboxes = list(self._local)
-        self._metrics_ledgers = [Ledger("metrics", sink.name) for sink in sinks]
-        self._metrics_made = 0
+        self._delivery = Delivery(sinks, max_queue_bytes)
         # What the last manifest told of, and how many points ago.
         self._manifest_of: tuple[int, int, int] | None = None
         self._manifest_age = 0
@@ -109,22 +100,15 @@ class Recorder:
         # Re-entrant, all of them: a signal handler or a finalizer may end a span in the middle of
         # anything, also of our own code.
         self._drop_lock = threading.RLock()
-        self._threaded = threaded
-        self._thread: threading.Thread | None = None
-        self._thread_lock = threading.RLock()
         self._work_lock = threading.RLock()
-        # Released to wake the thread. An event would do, could a signal handler set one safely.
-        self._asleep = threading.Lock()
-        self._asleep.acquire()
-        self._resting = False
-        self._stopping = False
+        self._worker = Worker(self.work, self._waiting, self._until_tick_s, POLL_S)
+        if not threaded:
+            self._worker.stop()
         self._next_tick_s = 0.0
 
     def attach(self, remote: Remote) -> None:
         """Send everything there too; before anything is recorded."""
-        self._remotes.append(remote)
-        if remote.outbox is not None:
-            self._outboxes.append(remote.outbox)
+        self._delivery.attach(remote)
 
     # --- the hot path ------------------------------------------------------------------------
 
@@ -213,8 +197,9 @@ class Recorder:
             self._drop(span, "queue_full")
             return
         ended.append(span)
-        if self._resting or waiting == WAKE_AT or self._thread is None:
-            self._rouse()
+        worker = self._worker
+        if worker.resting or waiting == WAKE_AT:
+            worker.rouse(self._delivery.start)
 
     def end(self, span: Span) -> None:
         """End ``span`` now, once."""
@@ -244,7 +229,7 @@ class Recorder:
         if waiting < MAX_UNENCODED:
             self._measured.append(measurement)
             if waiting == WAKE_AT:
-                self._wake()
+                self._worker.wake()
         else:
             with self._drop_lock:
                 self._measurements_dropped += 1
@@ -252,74 +237,38 @@ class Recorder:
     def _drop(self, span: Span, reason: str) -> None:
         with self._drop_lock:
             self._newest = max(self._newest, span.sequence)
-        for outbox in self._outboxes:
-            outbox.ledger.drop(reason)
-        self._wake()
+        self._delivery.drop(reason)
+        self._worker.wake()
 
     # --- the thread --------------------------------------------------------------------------
 
-    def _rouse(self) -> None:
-        if self._thread is None and self._threaded and not self._stopping:
-            with self._thread_lock:
-                if self._thread is None:
-                    thread = threading.Thread(
-                        target=self._run, name="agentscope-recorder", daemon=True
-                    )
-                    try:
-                        thread.start()
-                        self._thread = thread
-                        for remote in self._remotes:
-                            remote.start()
-                    except RuntimeError as error:  # no more threads; the next span tries again
-                        note_error("recorder's thread", error)
-        self._wake()
-
-    def _wake(self) -> None:
-        self._resting = False
-        with contextlib.suppress(RuntimeError):  # awake already
-            self._asleep.release()
-
     def ensure_running(self) -> None:
         """Start the thread now, for the sake of the gauges; ``take`` starts it otherwise."""
-        self._rouse()
+        self._worker.rouse(self._delivery.start)
 
     @property
     def running(self) -> bool:
         """Whether anything has been recorded or served."""
-        return self._thread is not None
+        return self._worker.running
 
-    def _run(self) -> None:
-        while not self._stopping:
-            self._rest()
-            if self._ended and not self._stopping:
-                self._asleep.acquire(timeout=POLL_S)
-            try:
-                self.work()
-            except Exception as error:
-                note_error("recorder", error)
+    def _waiting(self) -> bool:
+        return bool(self._ended)
 
-    def _rest(self) -> None:
-        """Sleep while there is nothing to do, but for the gauges."""
-        self._resting = True
-        if not self._ended:  # a span that ends after this look wakes us
-            due_s = self._next_tick_s - self.clock.monotonic_ns() / 1e9
-            self._asleep.acquire(timeout=min(max(due_s, POLL_S), TICK_S))
-        self._resting = False
+    def _until_tick_s(self) -> float:
+        return min(self._next_tick_s - self.clock.monotonic_ns() / 1e9, TICK_S)
 
     def work(self) -> None:
         """Encode and deliver what has ended, and once a second sample the gauges."""
         with self._work_lock:
             self._drain()
-            for outbox in self._local:
-                outbox.send()
+            self._delivery.send()
             now_s = self.clock.monotonic_ns() / 1e9
             if now_s >= self._next_tick_s:
                 self._next_tick_s = now_s + TICK_S
                 self._tick()
 
     def _drain(self) -> None:
-        ended, outboxes, clock = self._ended, self._outboxes, self.clock
-        instruments = self.instruments
+        ended, instruments = self._ended, self.instruments
         while ended or self._measured:
             with instruments.lock:
                 for _ in range(len(self._measured)):
@@ -332,25 +281,17 @@ class Recorder:
                         meter(span, instruments)
                     except Exception as error:  # the span itself is not lost for it
                         note_error("metering", error)
-                    self._encode(span, outboxes, clock)
+                    self._deliver(span)
             time.sleep(0)  # let the event loop have the interpreter lock
 
-    def _encode(self, span: Span, outboxes: Sequence[Outbox], clock: Clock) -> None:
+    def _deliver(self, span: Span) -> None:
         if not span.sampled:
-            for outbox in outboxes:
-                outbox.ledger.drop("not_sampled")
+            self._delivery.drop("not_sampled")
             return
-        for outbox in outboxes:
-            try:
-                fragment = outbox.encode(span, clock)
-            except Exception as error:
-                outbox.ledger.drop("not_encodable")
-                note_error("encoder", error)
-            else:
-                outbox.put(fragment)
+        self._delivery.put(span, self.clock)
         for listener in self.listeners:
             try:
-                listener(span, clock)
+                listener(span, self.clock)
             except Exception as error:
                 note_error("listener", error)
 
@@ -380,27 +321,15 @@ class Recorder:
                 act()
             except Exception as error:
                 note_error(f"each second: {getattr(act, '__qualname__', act)}", error)
-        if self._sinks:
+        if self._delivery.sinks:
             self._write_metrics()
             self._keep_manifests()
 
     def _write_metrics(self) -> None:
         now_ns = self.clock.epoch_ns(self.clock.monotonic_ns())
         moved = respelled(self.instruments.snapshot(changed_only=True), self.genai_names)
-        fragments = [
-            encoding.metric_fragment(metric, points, self.started_ns, now_ns)
-            for metric, points in moved
-        ]
-        points = sum(len(points) for _, points in moved)
-        self._metrics_made += points
-        for sink, ledger in zip(self._sinks, self._metrics_ledgers, strict=True):
-            try:
-                sink.write_metrics(fragments)
-                ledger.deliver(points)
-            except SinkUnavailable as refusal:
-                # Not kept: the next second's points say the same and more.
-                ledger.drop(refusal.reason, points)
-                self.instruments.owe_all()
+        if not self._delivery.write_metrics(moved, self.started_ns, now_ns):
+            self.instruments.owe_all()
 
     def _keep_manifests(self) -> None:
         """Write the manifest, now and then only where nothing happens: it is a file each time."""
@@ -408,15 +337,7 @@ class Recorder:
         self._manifest_age += 1
         if now != self._manifest_of or self._manifest_age >= MANIFEST_EVERY:
             self._manifest_of, self._manifest_age = now, 0
-            self._write_manifests(ended=False)
-
-    def _write_manifests(self, ended: bool) -> None:
-        manifest = self.manifest(ended)
-        for sink in self._sinks:
-            try:
-                sink.write_manifest(manifest)
-            except SinkUnavailable as refusal:
-                _log.debug("agentscope: no manifest written (%s)", refusal.reason)
+            self._delivery.write_manifest(self.manifest(ended=False))
 
     # --- the account -------------------------------------------------------------------------
 
@@ -426,11 +347,7 @@ class Recorder:
         # neither, or in both.
         unencoded = list(self._ended)
         created = max([self._newest, *(span.sequence for span in unencoded)])
-        spans = [outbox.account(created, len(unencoded)) for outbox in self._outboxes]
-        metrics = [ledger.account(self._metrics_made, 0) for ledger in self._metrics_ledgers]
-        for remote in self._remotes:
-            metrics += remote.metrics_accounts()
-        return spans + metrics
+        return self._delivery.accounts(created, len(unencoded))
 
     def manifest(self, ended: bool) -> dict[str, Any]:
         """What the run directory's manifest says of this process."""
@@ -462,17 +379,15 @@ class Recorder:
         if not self._work_lock.acquire(timeout=timeout_s):
             return False
         self._work_lock.release()
-        return in_time("flush", self._deliver, deadline_s - time.monotonic())
+        return in_time("flush", self._flush, deadline_s - time.monotonic())
 
-    def _deliver(self) -> None:
+    def _flush(self) -> None:
         self.work()
-        for remote in self._remotes:
-            remote.deliver(everything=True)
+        self._delivery.send_everything()
 
     def shutdown(self, timeout_s: float) -> bool:
         """End what is open as ``open``, deliver everything, close the sinks; bounded in time."""
-        self._stopping = True
-        self._wake()
+        self._worker.stop()
         for span in list(self.open.values()):
             span.attributes[c.OUTCOME] = c.Outcome.OPEN.value
             self.end(span)
@@ -482,13 +397,4 @@ class Recorder:
         with self._work_lock:
             self._next_tick_s = 0.0
             self.work()
-            for outbox in self._local:
-                outbox.give_up("shutdown")
-            # Before the network, which may take all the time that is left.
-            self._write_manifests(ended=True)
-            if self._remotes:
-                for remote in self._remotes:
-                    remote.close()
-                self._write_manifests(ended=True)
-            for sink in self._sinks:
-                sink.close()
+            self._delivery.close(lambda: self.manifest(ended=True))

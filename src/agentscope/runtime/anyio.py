@@ -100,7 +100,7 @@ def _acquire_token(
         return wrapped(*args, **kwargs)
     if limiter in _of_threads:
         return _waiting_for_thread(recorder, limiter, wrapped, args, kwargs)
-    return _waiting_for_lock(wrapped, args, kwargs)
+    return _waiting_for_lock(limiter, wrapped, args, kwargs)
 
 
 async def _waiting_for_thread(
@@ -146,15 +146,15 @@ def _acquire_hook(is_free: Callable[[Any], bool]) -> Hook:
     ) -> Any:
         if lifecycle.recorder is None or is_free(lock) or current_span() is None:
             return wrapped(*args, **kwargs)
-        return _waiting_for_lock(wrapped, args, kwargs)
+        return _waiting_for_lock(lock, wrapped, args, kwargs)
 
     return acquire
 
 
 async def _waiting_for_lock(
-    acquire: Acquire, args: tuple[Any, ...], kwargs: dict[str, Any]
+    lock: object, acquire: Acquire, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
-    waiting = begin_wait()
+    waiting = begin_wait(lock)
     try:
         await acquire(*args, **kwargs)
     except BaseException as error:

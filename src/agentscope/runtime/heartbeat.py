@@ -62,6 +62,7 @@ class Heartbeat:
         self._idle_clock = idle_ns
         self._idle_ns = idle_ns() if idle_ns else 0
         self._utilisation = 0.0
+        self._away = False
         self.busy_ns = 0
         """How long the loop worked between the last two beats; 0 without an idle clock."""
 
@@ -75,7 +76,7 @@ class Heartbeat:
         if self._idle_clock is not None:
             before_ns, self._idle_ns = self._idle_ns, self._idle_clock()
             idle_ns = self._idle_ns - before_ns
-        block = self._block(expected_ns, actual_ns, idle_ns)
+        block = None if self._away else self._block(expected_ns, actual_ns, idle_ns)
         elapsed_ns = actual_ns - self._free_ns
         if idle_ns is not None and elapsed_ns > 0:
             self.busy_ns = min(max(elapsed_ns - idle_ns, 0), elapsed_ns)
@@ -83,20 +84,23 @@ class Heartbeat:
                 self._utilisation += (self.busy_ns / elapsed_ns - self._utilisation) / 8
         self._free_ns = actual_ns
         self._expected_ns = 0
+        self._away = False
         return block
 
     def overdue(self, now_ns: int) -> int:
         """See ``Evidence``."""
         expected_ns = self._expected_ns
-        return expected_ns if 0 < expected_ns < now_ns else 0
+        return expected_ns if 0 < expected_ns < now_ns and not self._away else 0
 
     def running_block(self, now_ns: int) -> Block | None:
         """See ``Evidence``."""
-        return self._block(self._expected_ns, now_ns, None) if self._expected_ns else None
+        if self._away or not self._expected_ns:
+            return None
+        return self._block(self._expected_ns, now_ns, None)
 
     def absent(self, now_ns: int) -> None:
-        """See ``Evidence``."""
-        self._free_ns = now_ns
+        """See ``Evidence``. When it is run again the first beat tells."""
+        self._away = True
 
     def _block(self, expected_ns: int, end_ns: int, idle_ns: int | None) -> Block | None:
         free_ns = self._free_ns
@@ -135,6 +139,8 @@ class Iterations:
             self.since_ns = 0  # nearly always: nothing to tell
             return None
         block = self.running_block(now_ns)
+        if not self.since_ns:  # it was absent, and is run again
+            self._covered_ns = now_ns
         self.since_ns = self._late_ns = 0
         return block
 

@@ -4,10 +4,14 @@ A free lock costs nothing more than before. asyncio's locks and semaphores ask f
 only when they have to wait, to make the future that ends the wait. That question is what is hooked:
 in Lock and Semaphore (BoundedSemaphore is one). A Condition waits for its lock, which is a Lock;
 what it waits for until it is notified may be news of any kind, a result or the next message, and
-is not called a lock.
+is not called a lock. Nor is a Queue, for the same reason: who makes a pool of one's own out of
+either has its waits seen by putting a Semaphore of the pool's size in front. trio's locks and
+worker threads are not hooked: under trio these waits stay without a cause.
 
-A lock has no name, so a wait goes by the line of the user's code that waited. Where a client
-library waits for a lock of its own, the wait for its pool says so already: nothing is recorded.
+A lock has no name, so a wait goes by the line of the user's code that waited; in a task that has
+no such line (``asyncio.wait_for(lock.acquire(), 5)`` makes one before Python 3.12) by the kind of
+lock alone. Where a client library waits for a lock of its own, the wait for its pool says so
+already: nothing is recorded.
 
 ``threading.Lock`` is a type written in C; nothing of it can be replaced, and to put another in its
 place would change every lock of every library. Blocking the event loop with one shows as an
@@ -26,6 +30,7 @@ from typing import Any
 from agentscope import conventions as c
 from agentscope import lifecycle
 from agentscope.clients import LIBRARIES
+from agentscope.clients.queries import inside
 from agentscope.recording.context import current_span
 from agentscope.recording.guard import internal_error
 from agentscope.recording.recorder import Recorder
@@ -45,10 +50,11 @@ _CARRIERS = ("httpcore", "httpcore2")
 class Waiting:
     """A wait for a lock, from the moment it begins."""
 
-    __slots__ = ("_recorder", "_site", "_start_ns")
+    __slots__ = ("_name", "_recorder", "_site", "_start_ns")
 
-    def __init__(self, recorder: Recorder, by: Site) -> None:
+    def __init__(self, recorder: Recorder, name: str, by: Site | None) -> None:
         self._recorder = recorder
+        self._name = name
         self._site = by
         self._start_ns = recorder.clock.monotonic_ns()
 
@@ -58,7 +64,7 @@ class Waiting:
             record_wait(
                 self._recorder,
                 c.Wait.LOCK,
-                self._site.name,
+                self._name,
                 self._start_ns,
                 self._recorder.clock.monotonic_ns(),
                 error,
@@ -68,19 +74,28 @@ class Waiting:
             internal_error("runtime.locks", fault)
 
 
-def begin_wait() -> Waiting | None:
-    """The wait that begins here; None where it belongs to no turn, or to a client library."""
+def begin_wait(lock: object) -> Waiting | None:
+    """The wait for ``lock`` that begins here; None if it is of no turn, or a client library's."""
     recorder = lifecycle.recorder
     if recorder is None:
         return None
     try:
         if current_span() is None:
             return None
-        by = site(sys._getframe(), of_client)
-        return None if by is None else Waiting(recorder, by)
+        frame = sys._getframe()
+        by = site(frame, of_client)
+        if by is not None:
+            return Waiting(recorder, by.name, by)
+        if inside() or site(frame) is not None:
+            return None
+        return Waiting(recorder, _kind(type(lock)), None)
     except Exception as error:
         internal_error("runtime.locks", error)
         return None
+
+
+def _kind(lock: type) -> str:
+    return f"{lock.__module__.partition('.')[0]}.{lock.__qualname__}"
 
 
 @lru_cache(maxsize=4096)
@@ -98,7 +113,7 @@ def patch() -> Callable[[], None]:
 
     def _get_loop(self: Any) -> Any:
         loop = loop_of(self)
-        waiting = begin_wait()
+        waiting = begin_wait(self)
         return loop if waiting is None else _FutureMaker(loop, waiting)
 
     for lock in _LOCKS:

@@ -19,7 +19,7 @@ import uvloop
 from agentscope import conventions as c
 from agentscope.recording.guard import forget_internal_errors, internal_errors
 from agentscope.recording.recorder import Recorder
-from agentscope.runtime import event_loop
+from agentscope.runtime import loop_watch
 from agentscope.runtime.event_loop import LoopMonitor
 from agentscope.runtime.processor import ProcessorWait
 
@@ -169,7 +169,7 @@ def test_without_an_idle_clock_the_start_is_told_with_its_uncertainty(
     recorder: Recorder, monitor: LoopMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A loop of which nothing but its timers is seen: the end is exact, the start is near."""
-    monkeypatch.setattr(event_loop, "idle_clock", lambda loop: None)
+    monkeypatch.setattr(loop_watch, "idle_clock", lambda loop: None)
     began_ns = 0
 
     async def main() -> None:

@@ -138,7 +138,7 @@ def within_5_s(work: Callable[[], Any]) -> None:
 
 def locks(recorder: Recorder) -> dict[str, AbstractContextManager[Any]]:
     return {
-        "thread": recorder._thread_lock,
+        "thread": recorder._worker._starting,
         "drop": recorder._drop_lock,
         "work": recorder._work_lock,
         "instruments": recorder.instruments.lock,

@@ -69,6 +69,24 @@ def test_time_in_which_the_loop_was_not_run_is_no_block() -> None:
     assert iterations.polls(3003 * MS) is None
 
 
+def test_who_looked_away_long_before_the_loop_is_run_again_does_not_matter() -> None:
+    """Seen absent at 2000, run again at 5000, with a timer due since 1010: no block until 5003."""
+    heartbeat, iterations = Heartbeat(MIN, 1000 * MS), Iterations(MIN, 1000 * MS)
+    heartbeat.expect(1010 * MS)
+    for evidence in (heartbeat, iterations):
+        evidence.absent(2000 * MS)
+        assert evidence.overdue(4000 * MS) == 0
+        assert evidence.running_block(4000 * MS) is None
+    assert heartbeat.beat(1010 * MS, 5001 * MS) is None
+    assert heartbeat.beat(5011 * MS, 5061 * MS) is not None
+    assert iterations.polls(5000 * MS) is None
+    iterations.since_ns = 5000 * MS
+    assert iterations.beat(1010 * MS, 5001 * MS) is None
+    assert iterations.polls(5003 * MS) is None
+    iterations.since_ns = 5010 * MS
+    assert iterations.polls(5060 * MS) == Block(5010 * MS, 5060 * MS)
+
+
 def test_a_long_round_is_a_block_from_poll_to_poll() -> None:
     """Both ends of a round are seen."""
     iterations = Iterations(MIN, now_ns=1000 * MS)

@@ -362,3 +362,32 @@ def test_names_of_lines_are_the_same_wherever_the_service_is_installed() -> None
     assert name("/srv/app/shop/__init__.py", "shop") == "shop/__init__.py:1"
     assert name("/srv/app/main.py", "__main__") == "main.py:1"
     assert name(str(Path("main.py")), "main") == "main.py:1"
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (asyncio.Lock, "asyncio.Lock"),
+        (asyncio.Semaphore, "asyncio.Semaphore"),
+        (anyio.Lock, "anyio.Lock"),
+        (lambda: anyio.Semaphore(1), "anyio.Semaphore"),
+    ],
+)
+def test_a_task_that_only_waits_for_a_lock_goes_by_its_kind(
+    make: Callable[[], Any], kind: str, live: Recorded
+) -> None:
+    """``create_task(lock.acquire())``, and ``wait_for`` before Python 3.12: no line of the user's."""
+
+    async def main() -> None:
+        lock = make()
+        await lock.acquire()
+        with agentscope.turn("ask"):
+            asking = asyncio.create_task(lock.acquire())
+            await asyncio.sleep(0.02)
+            lock.release()
+            await asking
+
+    asyncio.run(main())
+    [wait] = waits(live)
+    assert wait.attributes == {c.WAIT_KIND: "lock", c.WAIT_RESOURCE: kind}
+    assert wait.duration_s > 0.015
