@@ -1,4 +1,5 @@
-"""A small script of a user's: ask models in one turn, with another instrumentation or not.
+"""A small script of a user's: ask models, or a database, in one turn, beside another
+instrumentation or not.
 
 ``python asking.py ASKER FOLDER INSTRUMENTATION…``, run by the tests beside it in an environment that
 has them. Asks once for each in each of ORDERS: with theirs off, without us, theirs on before ours
@@ -90,6 +91,11 @@ INSTRUMENTATIONS: dict[str, Prepare] = {
     "contrib-httpx": instrumentor(f"{TRACELOOP}.httpx", "HTTPX2ClientInstrumentor"),
     "contrib-fastapi": contrib_fastapi,
     "contrib-asgi": contrib_asgi,
+    "contrib-asyncpg": instrumentor(f"{TRACELOOP}.asyncpg", "AsyncPGInstrumentor"),
+    "contrib-psycopg": instrumentor(f"{TRACELOOP}.psycopg", "PsycopgInstrumentor"),
+    "contrib-redis": instrumentor(f"{TRACELOOP}.redis", "RedisInstrumentor"),
+    "contrib-sqlalchemy": instrumentor(f"{TRACELOOP}.sqlalchemy", "SQLAlchemyInstrumentor"),
+    "contrib-sqlite3": instrumentor(f"{TRACELOOP}.sqlite3", "SQLite3Instrumentor"),
 }
 
 

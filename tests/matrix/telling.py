@@ -70,6 +70,7 @@ def _told(runner: asyncio.Runner, run: Told) -> dict[str, Any]:
             "providers": sorted(
                 {each.get(c.PROVIDER_NAME, "?") for each in said if c.REQUEST_MODEL in each}
             ),
+            "gaps": sum(c.LONGEST_CHUNK_GAP in each for each in said),
             "open": len(recorded.recorder.open),
             "faults": internal_errors(),
         }

@@ -176,3 +176,13 @@ def test_litellm_tells_who_answered(told: Tell) -> None:
         name: ["openai"] if name.startswith(("through_openai", "embedding")) else ["anthropic"]
         for name in providers
     }
+
+
+def test_litellms_streams_tell_their_gaps(told: Tell) -> None:
+    """Every stream that is read on, and no answer that is none."""
+    gaps = {
+        name: each["gaps"]
+        for name, each in told("litellm").items()
+        if "abandoned" not in name  # LiteLLM may read on a little before it gives the first
+    }
+    assert gaps == {name: int("streamed" in name) for name in gaps}

@@ -58,6 +58,19 @@ def test_the_packages_own_figure(priced: Recorded) -> None:
     assert unpriced(priced) == {}
 
 
+def test_what_the_cache_keeps_for_an_hour_costs_more(priced: Recorded) -> None:
+    """Anthropic's two kinds of cache writes, apart; where there is one price, it is that one."""
+    model = ("anthropic", "claude-sonnet-4-5")
+    usage = {"input_tokens": 2000, "cache_write_tokens": 1000, "cache_write_1h_tokens": 400}
+    said = {"INPUT_TOKENS": 2000, "CACHE_WRITE_TOKENS": 1000, "CACHE_WRITE_1H_TOKENS": 400}
+    ask(priced, *model, **said)
+    ask(priced, *MINI, **said)
+    # By hand: 1000 at $3, 600 at $3.75 and 400 at $6 a million, prices of 2026.
+    assert priced.value(c.COST, *model) == pytest.approx(0.00765, rel=1e-9)
+    assert theirs(*model, **usage) == pytest.approx(0.00765, rel=1e-9)
+    assert priced.value(c.COST, *MINI) == pytest.approx(theirs(*MINI, **usage), rel=1e-12)
+
+
 def test_many_calls_are_the_sum_of_each(priced: Recorded) -> None:
     """Added up before they are priced, within a tier and across looks; tiers are not mixed."""
     model = ("anthropic", "claude-sonnet-4-5")
@@ -80,6 +93,9 @@ def test_many_calls_are_the_sum_of_each(priced: Recorded) -> None:
         ("openai", "gpt-4o-mini", {"INPUT_TOKENS": 5, "CACHE_READ_TOKENS": 6},
          "contradictory_usage"),
         ("openai", "gpt-4o-mini", {"INPUT_TOKENS": 5, "OUTPUT_TOKENS": -6}, "contradictory_usage"),
+        ("anthropic", "claude-sonnet-4-5",
+         {"INPUT_TOKENS": 5, "CACHE_WRITE_TOKENS": 2, "CACHE_WRITE_1H_TOKENS": 3},
+         "contradictory_usage"),
     ],
 )  # fmt: skip
 def test_no_price(

@@ -40,7 +40,10 @@ def test_opentelemetrys_own_variable_is_honoured() -> None:
         ({"session_idle_s": 0}, "session_idle_s must be seconds above 0"),
         ({"max_queue_bytes": 10}, "max_queue_bytes must be at least 1048576"),
         ({"service_name": ""}, "service_name must be 1 to 255 characters"),
-        ({"rundir": "x"}, "configure() has no setting 'rundir'; it has: genai_metrics, max_queue_bytes"),
+        (
+            {"rundir": "x"},
+            "configure() has no setting 'rundir'; it has: genai_metrics, max_queue_bytes",
+        ),
         ({"sample_ratio": "half"}, "configure(): "),
     ],
 )

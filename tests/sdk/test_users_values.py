@@ -113,7 +113,7 @@ def test_an_errors_text_in_the_place_of_an_error_is_not_kept(recorded: Recorded)
         agentscope.record_error("password=canary")  # type: ignore[arg-type]
     span = recorded.span("t")
     assert span.attributes[c.ERROR_TYPE] == c.UNKNOWN_ERROR
-    assert "canary" not in json.dumps(span.raw) + render(recorded.recorder).decode()
+    assert "canary" not in json.dumps(span.raw) + render(recorded.recorder)[0].decode()
 
 
 def test_no_text_is_longer_than_a_span_may_hold(recorded: Recorded) -> None:
@@ -124,7 +124,7 @@ def test_no_text_is_longer_than_a_span_may_hold(recorded: Recorded) -> None:
     assert len(span.name) == len(span.attributes[c.REQUEST_MODEL]) == MAX_VALUE_LENGTH
     assert span.attributes[c.TRUNCATED] is True
     assert len(recorded.sink.span_fragments[0]) < 10_000
-    assert len(render(recorded.recorder)) < 20_000
+    assert len(render(recorded.recorder)[0]) < 20_000
 
 
 def test_all_texts_of_a_span_together_are_bounded(recorded: Recorded) -> None:
@@ -152,7 +152,7 @@ def test_half_a_surrogate_pair_does_not_fail_every_scrape(recorded: Recorded) ->
     """JSON may carry one, and what a client sends may name a model or a phase."""
     with agentscope.turn("t"), agentscope.phase("\ud800"), agentscope.phase("x" * 5000):
         pass
-    text = render(recorded.recorder).decode()
+    text = render(recorded.recorder)[0].decode()
     phases = {
         sample.labels["phase"]
         for family in text_string_to_metric_families(text)

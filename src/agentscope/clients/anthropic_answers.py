@@ -73,6 +73,10 @@ def _count_input(usage: Any, call: Call) -> None:
         count = token_count(getattr(usage, name, None))
         if count is not None:
             attributes[key] = known[key] = count
+    kept = getattr(usage, "cache_creation", None)
+    for_an_hour = token_count(getattr(kept, "ephemeral_1h_input_tokens", None))
+    if for_an_hour:
+        attributes[c.CACHE_WRITE_1H_TOKENS] = for_an_hour
     if uncached is not None:
         attributes[c.INPUT_TOKENS] = uncached + sum(count or 0 for count in known.values())
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from agentscope import conventions as c
 from agentscope import lifecycle
-from agentscope.clients.pools import Hold, PoolRecord, sample_with
+from agentscope.clients.pools import Hold, PoolRecord
 from agentscope.clients.queries import enter, leave
 from agentscope.recording.context import attach, current_span, detach
 from agentscope.recording.guard import internal_error
@@ -165,7 +165,7 @@ class Checkouts:
             record = self._record_of(pool)
             if record is None:
                 return None
-            sample_with(recorder)
+            record.sample_with(recorder)
             waiting = _Waiting(recorder, record)
             record.waiting.add(waiting)
             return waiting

@@ -43,6 +43,12 @@ class Gaps:
         self._total_ns += readings[-1] - readings[0]
         del arrivals[: len(readings) - 1]
 
+    def came(self, now_ns: int) -> None:
+        """A chunk came."""
+        self.arrivals.append(now_ns)
+        if len(self.arrivals) == MAX_READINGS:
+            self.fold()
+
     def next_stream(self) -> None:
         """What comes now is of another stream: no gap lies between the two."""
         self.fold()

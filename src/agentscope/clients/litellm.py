@@ -23,6 +23,7 @@ from agentscope import conventions as c
 from agentscope.clients import inference
 from agentscope.clients.attempts import attempts_of
 from agentscope.clients.calls import async_hook, sync_hook
+from agentscope.clients.gaps import Gaps
 from agentscope.clients.inference import Call
 from agentscope.clients.openai_answers import Chat, Dialect, Embeddings, Responses
 from agentscope.clients.patches import Patches
@@ -63,7 +64,7 @@ _CONTENT = ("content", "tool_calls", "function_call")
 
 _calls: weakref.WeakKeyDictionary[Span, _LogicalCall] = weakref.WeakKeyDictionary()
 """The calls that run now, by their span."""
-_streams: weakref.WeakKeyDictionary[Any, Call] = weakref.WeakKeyDictionary()
+_streams: weakref.WeakKeyDictionary[Any, tuple[Call, Gaps]] = weakref.WeakKeyDictionary()
 """The streams that were made for a call: it ends with the one that the user reads."""
 
 
@@ -244,7 +245,7 @@ def _made_stream(
         call = None if current is None else _calls.get(current)
         if call is not None:
             call.iterated = True
-            _streams[stream] = call
+            _streams[stream] = call, call.chunk_gaps()
             weakref.finalize(stream, call.dropped).atexit = False
     except Exception as error:
         internal_error("clients.litellm", error)
@@ -253,9 +254,10 @@ def _made_stream(
 def _next(
     wrapped: Callable[..., Any], stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    call = _streams.get(stream)
-    if call is None:
+    found = _streams.get(stream)
+    if found is None:
         return wrapped(*args, **kwargs)
+    call, gaps = found
     token = attach(call.span)  # the first chunk may be what the request is sent for
     try:
         chunk = wrapped(*args, **kwargs)
@@ -267,16 +269,17 @@ def _next(
         raise
     finally:
         detach(token)
-    _chunk(call, chunk)
+    _chunk(call, gaps, chunk)
     return chunk
 
 
 async def _next_async(
     wrapped: Callable[..., Any], stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    call = _streams.get(stream)
-    if call is None:
+    found = _streams.get(stream)
+    if found is None:
         return await wrapped(*args, **kwargs)
+    call, gaps = found
     token = attach(call.span)
     try:
         chunk = await wrapped(*args, **kwargs)
@@ -288,12 +291,13 @@ async def _next_async(
         raise
     finally:
         detach(token)
-    _chunk(call, chunk)
+    _chunk(call, gaps, chunk)
     return chunk
 
 
-def _chunk(call: Call, chunk: Any) -> None:
+def _chunk(call: Call, gaps: Gaps, chunk: Any) -> None:
     try:
+        gaps.came(call.clock.monotonic_ns())
         for choice in chunk.choices:
             delta = getattr(choice, "delta", None)
             if any(getattr(delta, name, None) for name in _CONTENT):

@@ -55,11 +55,12 @@ class PoolRecord:
     connection.
     """
 
-    __slots__ = ("_look", "_unnamed", "holds", "name", "waiting")
+    __slots__ = ("_look", "_sampled_by", "_unnamed", "holds", "name", "waiting")
 
     def __init__(self, look: Callable[[int], PoolState | None], unnamed: str) -> None:
         self._look = look
         self._unnamed = unnamed
+        self._sampled_by: Callable[[], Recorder | None] = lambda: None
         self.name = ""
         self.waiting: set[object] = set()
         """Calls that wait for a connection now: a count of ours would lose steps between threads."""
@@ -80,6 +81,12 @@ class PoolRecord:
             number += 1
             candidate = f"{name}#{number}"
         self.name = candidate if len(taken) < MAX_NAMED else OTHER
+
+    def sample_with(self, recorder: Recorder) -> None:
+        """See to it that ``recorder`` samples the pools; asked at every checkout."""
+        if self._sampled_by() is not recorder:
+            sample_with(recorder)
+            self._sampled_by = weakref.ref(recorder)
 
     def retire(self) -> None:
         """The pool has a successor: forget it, with its series, though somebody may refer to it."""

@@ -12,6 +12,7 @@ wait has no span.
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import weakref
@@ -131,7 +132,10 @@ def _pipelining(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> S
 def _summarize(command: object) -> Summary:
     if isinstance(command, bytes):
         command = command[:64].decode(errors="replace")
-    if not isinstance(command, str):
-        return NOTHING
-    name = command[:64].split(" ", 1)[0].upper()
+    return _named(command[:64]) if isinstance(command, str) else NOTHING
+
+
+@functools.lru_cache(maxsize=512)
+def _named(command: str) -> Summary:
+    name = command.split(" ", 1)[0].upper()
     return Summary(name, "") if _NAME.fullmatch(name) else NOTHING

@@ -180,7 +180,9 @@ def _given(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Summar
 
 
 def _ending(operation: str) -> Described:
-    def ending(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Summary:
-        return Summary(operation, "")
+    def ending(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Summary | None:
+        # Where every statement stands for itself the driver has nothing to send.
+        alone = getattr(target, "_is_autocommit_isolation", None)
+        return None if alone is not None and alone() else Summary(operation, "")
 
     return ending

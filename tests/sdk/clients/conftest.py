@@ -34,6 +34,7 @@ CLAUDE_USAGE = {
     "input_tokens": 10,
     "cache_read_input_tokens": 6,
     "cache_creation_input_tokens": 4,
+    "cache_creation": {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 3},
     "output_tokens": 7,
     "output_tokens_details": {"thinking_tokens": 2},
 }

@@ -233,6 +233,7 @@ SAID = {
     "gen_ai.usage.input_tokens": 20,
     "gen_ai.usage.cache_read.input_tokens": 6,
     "gen_ai.usage.cache_write.input_tokens": 4,
+    "agentscope.llm.cache_write_1h.input_tokens": 3,
     "gen_ai.usage.output_tokens": 7,
     "gen_ai.usage.reasoning.output_tokens": 2,
     "agentscope.outcome": "ok",
