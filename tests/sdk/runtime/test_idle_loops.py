@@ -141,4 +141,6 @@ def test_the_delays_of_an_idle_loop_weigh_their_time(
         if metric is c.LOOP_DELAY
         for point in points
     ]
-    assert 0.5 <= point.value <= 0.9  # 0.25 + 0.20 + 0.15 + 0.10 + 0.05, from the first slot on
+    assert (
+        0.5 <= point.value <= 1.5
+    )  # at least 0.25 + 0.20 + 0.15 + 0.10 + 0.05, from the first slot on

