@@ -43,16 +43,22 @@ from agentscope_analyzer.attribution.spans import Spans
 __all__ = [
     "CAUSE_NAMES",
     "CLIENT_SEND",
+    "CONTEXT",
     "EVENT_LOOP",
+    "FIRST_TOKEN",
     "GC",
     "GENERATION",
     "NOTHING",
     "OWN_CODE",
+    "QUERY",
     "RATE_LIMIT",
     "RETRY",
     "THROTTLED",
+    "TOOL",
+    "UPSTREAM",
     "Causes",
     "Piece",
+    "wait_codes",
 ]
 
 Piece = tuple[int, int, int, int]
@@ -72,12 +78,12 @@ RATE_LIMIT: Final = _CODE["llm.rate_limit"]
 RETRY: Final = _CODE["llm.retry"]
 THROTTLED: Final = _CODE["runtime.throttled"]
 NOTHING: Final = _CODE[UNATTRIBUTED] + OWN_CODE
-_CONNECTION: Final = _CODE["llm.connection"]
-_FIRST_TOKEN: Final = _CODE["llm.first_token"]
-_QUERY: Final = _CODE["db.query"]
-_UPSTREAM: Final = _CODE["http.upstream"]
-_TOOL: Final = _CODE["tool.execution"] + OWN_CODE
-_CONTEXT: Final = _CODE["context.load"] + OWN_CODE
+CONNECTION: Final = _CODE["llm.connection"]
+FIRST_TOKEN: Final = _CODE["llm.first_token"]
+QUERY: Final = _CODE["db.query"]
+UPSTREAM: Final = _CODE["http.upstream"]
+TOOL: Final = _CODE["tool.execution"] + OWN_CODE
+CONTEXT: Final = _CODE["context.load"] + OWN_CODE
 
 _CONNECTION_WAITS: Final = frozenset(f"wait.{w}" for w in (Wait.HTTP_POOL, Wait.HTTP_CONNECT))
 _WAITS: Final = {
@@ -105,10 +111,10 @@ of; the same where HTTP calls below it are its attempts; the attempt that it lie
 """
 
 _IN_TURN: Final = (NOTHING, -1, -1, -1)
-_IN_QUERY: Final = (_QUERY, -1, -1, -1)
-_IN_UPSTREAM: Final = (_UPSTREAM, -1, -1, -1)
-_IN_TOOL: Final = (_TOOL, -1, -1, -1)
-_IN_CONTEXT_LOAD: Final = (_CONTEXT, -1, -1, -1)
+_IN_QUERY: Final = (QUERY, -1, -1, -1)
+_IN_UPSTREAM: Final = (UPSTREAM, -1, -1, -1)
+_IN_TOOL: Final = (TOOL, -1, -1, -1)
+_IN_CONTEXT_LOAD: Final = (CONTEXT, -1, -1, -1)
 
 
 class _Steps(NamedTuple):
@@ -152,7 +158,7 @@ class Causes:
                 context[row] = context[origin[row]]
                 alike.append((row, origin[row]))
             elif role == "database":
-                code[row] = _QUERY
+                code[row] = QUERY
                 context[row] = _IN_QUERY
             elif role == "http":
                 if within >= 0:  # two instrumentations saw the same attempt
@@ -160,19 +166,19 @@ class Causes:
                     context[row] = above
                 elif attempts_of >= 0:
                     self._calls[attempts_of].append(row)
-                    code[row] = _FIRST_TOKEN
-                    context[row] = (_FIRST_TOKEN, call, attempts_of, row)
+                    code[row] = FIRST_TOKEN
+                    context[row] = (FIRST_TOKEN, call, attempts_of, row)
                 else:  # some databases speak HTTP
-                    code[row] = _QUERY if inherited == _QUERY else _UPSTREAM
-                    context[row] = above if inherited == _QUERY else _IN_UPSTREAM
+                    code[row] = QUERY if inherited == QUERY else UPSTREAM
+                    context[row] = above if inherited == QUERY else _IN_UPSTREAM
             elif role == "inference":
                 self._call(row, inherited, call)
                 context[row] = (inherited, row, row, -1)
             elif role == "tool":
-                code[row] = _TOOL
+                code[row] = TOOL
                 context[row] = _IN_TOOL
             elif role == _CONTEXT_LOAD:
-                code[row] = _CONTEXT
+                code[row] = CONTEXT
                 context[row] = _IN_CONTEXT_LOAD
             elif role == _LLM_CALL:
                 self._call(row, inherited, call)
@@ -274,9 +280,9 @@ class Causes:
             self._code[sleep] = RETRY
 
     def _attempt(self, row: int, failed: int | None, chunk: int | None) -> None:
-        self._code[row] = _FIRST_TOKEN if failed is None else failed
+        self._code[row] = FIRST_TOKEN if failed is None else failed
         if failed is None and chunk is not None:
-            self._steps[row] = _Steps([chunk], [_FIRST_TOKEN, GENERATION])
+            self._steps[row] = _Steps([chunk], [FIRST_TOKEN, GENERATION])
 
     def _between(
         self,
@@ -313,7 +319,7 @@ def _answer(
     if failed is not None:
         _step(steps, start_ns, failed)
     elif chunk is None or chunk > start_ns:
-        _step(steps, start_ns, _FIRST_TOKEN)
+        _step(steps, start_ns, FIRST_TOKEN)
         if chunk is not None and (end_ns is None or chunk < end_ns):
             _step(steps, chunk, GENERATION)
     else:
@@ -345,6 +351,14 @@ def _outcome(failure: str | None, followed: bool) -> int | None:
 
 
 def _wait(role: str, inherited: int, call: int) -> int:
+    below_call, elsewhere = wait_codes(role)
+    code = below_call if call >= 0 else elsewhere
+    return inherited if code < 0 else code
+
+
+def wait_codes(role: str) -> tuple[int, int]:
+    """The cause of a wait below a call of a model, and elsewhere; -1: that of what is above it."""
     if role in _CONNECTION_WAITS:
-        return _CONNECTION if call >= 0 else _UPSTREAM
-    return _WAITS.get(role, inherited)
+        return CONNECTION, UPSTREAM
+    code = _WAITS.get(role, -1)
+    return code, code

@@ -12,15 +12,26 @@ from itertools import pairwise
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from agentscope_analyzer.engine import Engine
 from agentscope_analyzer.sql import expanded, questions
 
-__all__ = ["Spans", "load_spans"]
+__all__ = [
+    "Spans",
+    "find_twins",
+    "load_portions",
+    "prepared_spans",
+    "turn_names",
+    "use_turn_names",
+    "with_asked",
+]
 
 _BUCKET_SPANS: Final = 400_000
 _MOST_BUCKETS: Final = 256
 _QUESTION: Final = "attribution/_prepared_spans"
+_ASKED: Final = "attribution/_asked"
+_TURN_NAMES: Final = "attribution/_turn_names"
 _TWINS: Final = "llm/_twins"
 
 
@@ -87,6 +98,11 @@ class Spans:
         bounds = [0, *edges.tolist(), len(codes)]
         yield from pairwise(bounds)
 
+    def await_kind(self, row: int) -> int:
+        """Spans with the same one take alike long by nature."""
+        kind: int = self.table["await_kind"][self.origin.get(row, row)].as_py()
+        return kind
+
     def part(self, row: int, parent: int, start_ns: int, end_ns: int) -> int:
         """Add a second part of a span below another parent; returns its row."""
         new = len(self.start)
@@ -109,29 +125,65 @@ class Spans:
         return new
 
 
-def load_spans(engine: Engine, *, marked: bool) -> Iterator[Spans]:
-    """The spans of all traces that can hold a turn, in portions that bound the memory.
+def load_portions(engine: Engine, *, marked: bool) -> Iterator[pa.Table]:
+    """The prepared spans of all traces that can hold a turn, in portions that bound the memory.
 
     A trace is in one portion as a whole: portions go by the last digits of the trace id, which
     every generator of ids draws at random.
     """
-    spans, scopes = engine.rows("SELECT count(*), count(DISTINCT scope) FROM spans")[0]
+    ((spans,),) = engine.rows("SELECT count(*) FROM spans")
     buckets = min(_MOST_BUCKETS, 1 + spans // _BUCKET_SPANS)
     edges = ["", *(f"{i * 256 // buckets:02x}" for i in range(1, buckets)), "g"]
-    sql = questions()[_QUESTION].body
-    twins = _twins(engine) if scopes > 1 else {}
     for low, high in pairwise(edges):
-        table = engine.arrow(sql, marked=int(marked), bucket_low=low, bucket_high=high)
-        if table.num_rows:
-            portion = Spans.from_table(table)
-            portion.twins = twins
-            yield portion
+        yield prepared_spans(engine, marked=marked, bucket_low=low, bucket_high=high)
 
 
-def _twins(engine: Engine) -> dict[str, dict[str, str]]:
+def prepared_spans(
+    engine: Engine, *, marked: bool, bucket_low: str = "", bucket_high: str = "g"
+) -> pa.Table:
+    """The answer of ``_prepared_spans.sql``; ``use_turn_names`` comes first."""
+    sql = expanded(questions()[_QUESTION], frozenset({questions()[_TURN_NAMES].table}))
+    return engine.arrow(
+        sql, marked=int(marked), bucket_low=bucket_low, bucket_high=bucket_high
+    ).combine_chunks()
+
+
+def with_asked(engine: Engine, table: pa.Table) -> pa.Table:
+    """Prepared spans with what each inference asked (``_asked.sql``), where any has failed."""
+    inference = pc.equal(table["role"], "inference")
+    asked: list[str | None] = [None] * table.num_rows
+    if pc.any(pc.and_(inference, pc.is_valid(table["failure"]))).as_py():
+        found = engine.rows(questions()[_ASKED].body)
+        told = {(trace_id, span_id): text for trace_id, span_id, text in found}
+        ids = table.select(["trace_id", "span_id"]).filter(inference)
+        rows = pc.indices_nonzero(inference).to_pylist()
+        pairs = zip(ids["trace_id"].to_pylist(), ids["span_id"].to_pylist(), strict=True)
+        for row, pair in zip(rows, pairs, strict=True):
+            asked[row] = told.get(pair)
+    return table.append_column("asked", pa.array(asked, pa.string()))
+
+
+def turn_names(engine: Engine) -> pa.Table:
+    """The names of marked turns in a whole run."""
+    return engine.arrow(questions()[_TURN_NAMES].body)
+
+
+def use_turn_names(engine: Engine, names: pa.Table) -> None:
+    """Let an engine, which may hold a part of the run, prepare its spans with these names."""
+    table = questions()[_TURN_NAMES].table
+    engine.execute(
+        f"CREATE OR REPLACE TEMP TABLE {table} (turn_service VARCHAR, turn_name VARCHAR)"
+    )
+    engine.load(table, names)
+
+
+def find_twins(engine: Engine) -> dict[str, dict[str, str]]:
+    """By trace: calls of models that another span records, too, and that span (``_twins.sql``)."""
+    ((scopes,),) = engine.rows("SELECT count(DISTINCT scope) FROM spans")
     found: dict[str, dict[str, str]] = {}
-    for trace_id, span_id, call_id in engine.rows(expanded(questions()[_TWINS])):
-        found.setdefault(trace_id, {})[span_id] = call_id
+    if scopes > 1:
+        for trace_id, span_id, call_id in engine.rows(expanded(questions()[_TWINS])):
+            found.setdefault(trace_id, {})[span_id] = call_id
     return found
 
 

@@ -10,26 +10,21 @@ tool or context loading took, that was not running there: it awaited something t
 program, a queue, a worker thread). Then only the blocks that it began or ended with held it up; those
 in the middle were others', and count in its upper bound alone.
 
-What was awaited may have been ready at any moment of a stop, and only a stop that the await's end
-fell into, or came just after, can have delayed it. So for an await that ended at e: the last stop
-that began by e counts unless it was over 15 ms earlier, and with it the one before if the gap
-between the two is at most 15 ms. Not more: each round of a loop runs all that was ready when it
-began, so what the rounds before these delayed had gone on by then.
-The part u of these that lies within the await is the most that it can have been delayed; the moment
-of readiness is taken as uniform in it, so u/2 is the estimate, put at the await's end, between
-bounds 0 and u. A collector pause within a block is the collector's, a freeze within either is the CPU
-quota's: the container had used it up, and the kernel ran none of its threads. Where a freeze may have
-been a little earlier or later than told, only its middle is certain.
+Only a stop that an await's end fell into, or came just after, can have delayed it. So for an await
+that ended at e: the last stop that began by e counts unless it was over 15 ms earlier, and with it
+the one before if the gap between the two is at most 15 ms. Not more: each round of a loop runs all
+that was ready when it began, so what the rounds before these delayed had gone on by then. For the
+same reason a round that had begun by e and went on (with the steps of others, or with the own step
+that was resumed at e) delayed the await by all that it had run by e: that part is certain. What was
+awaited was ready at some moment of what comes before that. Awaits of the same kind tell at which,
+most likely (``readiness``); where there are too few of them all moments are as likely, so it is half.
 
-The block may still go on at e: a round runs many steps, and the one that was resumed at e may have
-gone on to block the loop with its own code. What lies before e delayed it all the same.
+A collector pause within a block is the collector's, a freeze within either is the CPU quota's: the
+container had used it up, and the kernel ran none of its threads. Where a freeze may have been a little
+earlier or later than told, only its middle is certain.
 
-Measured against known truth (asyncio, 5 to 40 connections to a server in another process that says
-when it answered; steps that block for 10 to 250 ms; loop busy 18 to 92 % of the time; ten settings):
-sums of u/2 were 0.77 to 1.5 times the true delay, 0.52 times where nearly all of short awaits was
-delay, and u was above the truth every time. Counting only blocks that were over by e gave 0 to 0.7
-times the truth, counting all adjacent blocks up to 2.4 times. A single await can be far off: quote
-sums.
+How near the estimate comes to the truth says ``readiness``; the upper bound was above it every time,
+1.0 to 2.1 times. A single await can be far off: quote sums.
 
 A call that began and ended within one block was no await: the loop did not run in between, so the
 call was made synchronously, and all of it is the loop's. (A call made in a worker thread can look
@@ -55,13 +50,17 @@ from agentscope_analyzer.attribution.causes import (
     THROTTLED,
     Piece,
 )
+from agentscope_analyzer.attribution.readiness import Readiness
 from agentscope_analyzer.attribution.spans import Spans
-from agentscope_analyzer.attribution.stops import Stop, Stops
+from agentscope_analyzer.attribution.stops import Delay, Stop, Stops
 
 __all__ = ["Bound", "starve"]
 
 _AT_ONCE_NS: Final = round(MIN_LOOP_BLOCK_S * 1e9)
 """Own code that goes on for longer on the loop is a block: beyond this it had awaited something."""
+
+UNKNOWN_PART: Final = 0.5
+"""All moments as likely."""
 
 _AT_THE_END: Final = (THROTTLED, GC, EVENT_LOOP)
 """Causes of an await's lateness in the order in which they are put at its end."""
@@ -106,8 +105,9 @@ def starve(
             continue
         if end < turn_end and (end == spans.raw_end[row] or code in (RATE_LIMIT, RETRY)):
             late = stopped.delay(start - shift, end - shift)
-            if any(late.values()):
-                _cut_end(out, piece, late, bounds)
+            if late is not None:
+                part = _part(piece, spans, late, stopped.readiness, shift)
+                _cut_end(out, piece, late, part, bounds)
                 continue
         out.append(piece)
     return out
@@ -158,20 +158,31 @@ def _cut_out(
         out.append((start, end, row, code))
 
 
+def _part(piece: Piece, spans: Spans, late: Delay, readiness: Readiness, shift: int) -> float:
+    """The part of what may have been lateness that was, most likely."""
+    start, _, row, _ = piece
+    if start != spans.raw_start[row]:  # something came first: how long the rest takes is open
+        return UNKNOWN_PART
+    least_ns, most_ns = late.since_ns - (start - shift), late.sure_ns - (start - shift)
+    took_ns = readiness.expected_ns(spans.await_kind(row), least_ns, most_ns)
+    return late.part(took_ns - least_ns)
+
+
 def _cut_end(
-    out: list[Piece], piece: Piece, late: dict[int, int], bounds: dict[int, Bound]
+    out: list[Piece], piece: Piece, late: Delay, part: float, bounds: dict[int, Bound]
 ) -> None:
     start, end, row, code = piece
-    cuts = [(code, 0)]
-    for cause in _AT_THE_END:
-        most_ns = late.get(cause, 0)
-        if most_ns:
-            bounds.setdefault(cause, Bound()).high += most_ns
-            cuts.append((cause, most_ns // 2))
-    at = end - sum(length for _, length in cuts)
+    likely = {}
+    for cause, (least_ns, most_ns) in late.bounds().items():
+        bound = bounds.setdefault(cause, Bound())
+        bound.low += least_ns
+        bound.high += most_ns
+        likely[cause] = least_ns + int(part * (most_ns - least_ns))
+    at = end - sum(likely.values())
     if at > start:
         out.append((start, at, row, code))
-    for cause, length in cuts[1:]:
+    for cause in _AT_THE_END:
+        length = likely.get(cause, 0)
         if length:
             out.append((at, at + length, row, cause))
             at += length

@@ -11,13 +11,20 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from agentscope.conventions import START_UNCERTAINTY, RuntimeEvent
 from agentscope_analyzer.attribution.causes import EVENT_LOOP, GC, THROTTLED
+from agentscope_analyzer.attribution.readiness import Readiness, learn_readiness
 from agentscope_analyzer.engine import Engine
 
-__all__ = ["Stop", "Stops", "load_stops"]
+__all__ = ["Delay", "Stop", "Stops", "load_stops"]
 
 Interval = tuple[int, int]
+_Ints = npt.NDArray[np.int64]
+_Floats = npt.NDArray[np.float64]
+_Flags = npt.NDArray[np.bool_]
 
 Freeze = tuple[int, int, int]
 """Start, end, and by how many nanoseconds it may have been earlier or later."""
@@ -42,12 +49,36 @@ class Stop(NamedTuple):
 
 
 @dataclass(slots=True)
+class Delay:
+    """An await that ended late: ready between ``since_ns`` and ``sure_ns``, late until ``until_ns``."""
+
+    since_ns: int
+    sure_ns: int
+    until_ns: int
+    stops: Stops
+
+    def bounds(self) -> dict[int, tuple[int, int]]:
+        """By how many nanoseconds it was late for certain and at most, by code of the cause."""
+        least = self.stops.still(self.sure_ns, self.until_ns)
+        most = self.stops.still(self.since_ns, self.until_ns)
+        return {code: (least.get(code, 0), most_ns) for code, most_ns in most.items()}
+
+    def part(self, after_ns: float) -> float:
+        """The part of what is not certain that was lateness, if it was ready so long after the first
+        moment at which it may have been."""
+        open_ns = self.sure_ns - self.since_ns
+        return min(1.0, max(0.0, 1.0 - after_ns / open_ns)) if open_ns else 0.0
+
+
+@dataclass(slots=True)
 class Stops:
     """When one process stood still; all lists are sorted and free of overlaps."""
 
     blocks: list[Interval]
     pauses: list[Interval]
     freezes: list[Freeze] = field(default_factory=list)
+    readiness: Readiness = field(default_factory=Readiness)
+    """How long awaits take by nature, in this process and its like."""
     timeline: list[Stop] = field(default_factory=list)
     """Freezes, pauses without the freezes in them, and blocks without either."""
     _still: list[Interval] = field(default_factory=list)
@@ -76,6 +107,17 @@ class Stops:
             joined = i > 0 and a - self.blocks[i - 1][1] <= ADJACENT_NS
             self._busy_since.append(self.blocks[i - 1][0] if joined else a)
 
+    def still(self, start_ns: int, end_ns: int) -> dict[int, int]:
+        """What a stretch in which nothing went on for an await was spent on, by code of the cause."""
+        found: dict[int, int] = {}
+        for a, b, code, _ in self.within(start_ns, end_ns):
+            found[code] = found.get(code, 0) + b - a
+        # Between two blocks the loop was backed up as well.
+        between_ns = end_ns - start_ns - sum(found.values())
+        if between_ns > 0:
+            found[EVENT_LOOP] = found.get(EVENT_LOOP, 0) + between_ns
+        return found
+
     def hold(self, start_ns: int, end_ns: int) -> bool:
         """Whether a call lay wholly within one block, so that it was made synchronously."""
         i = bisect_right(self._block_starts, start_ns) - 1
@@ -96,23 +138,44 @@ class Stops:
             found.append(Stop(max(a, start_ns), min(b, end_ns), code, sure))
         return found
 
-    def delay(self, start_ns: int, end_ns: int) -> dict[int, int]:
-        """By how many nanoseconds an await can have ended late at most, by code of the cause."""
-        late: dict[int, int] = {}
+    def delay(self, start_ns: int, end_ns: int) -> Delay | None:
+        """By how much an await may have ended late; None where no stop delayed it."""
         i = bisect_right(self._block_starts, end_ns) - 1
         if i >= 0 and end_ns - self.blocks[i][1] < ADJACENT_NS:
             since, until = max(self._busy_since[i], start_ns), min(self.blocks[i][1], end_ns)
             if until > since:
-                for a, b, code, _ in self.within(since, until):
-                    late[code] = late.get(code, 0) + b - a
-                # The loop was backed up between two blocks as well.
-                late[EVENT_LOOP] = until - since - sum(late.values()) + late.get(EVENT_LOOP, 0)
-                return late
+                # What a round of the loop runs was ready when the round began.
+                late = end_ns < self.blocks[i][1]
+                return Delay(since, max(self.blocks[i][0], since) if late else until, until, self)
         i = bisect_right(self._still_starts, end_ns) - 1
         if i >= 0 and end_ns - self._still[i][1] < ADJACENT_NS:
-            for a, b, code, _ in self.within(*_cut(self._still[i], start_ns, end_ns)):
-                late[code] = late.get(code, 0) + b - a
-        return late
+            since, until = max(self._still[i][0], start_ns), min(self._still[i][1], end_ns)
+            if until > since:
+                return Delay(since, until, until, self)
+        return None
+
+    def between(self, start: _Ints, end: _Ints) -> tuple[_Floats, _Floats, _Flags]:
+        """Of many awaits: how long each took by nature, at least and at most, and if it was one.
+
+        What began and ended within one block was a synchronous call and is no await.
+        """
+        low = (end - start).astype(np.float64)
+        high, awaited = low.copy(), np.ones(len(low), dtype=np.bool_)
+        still = np.array(self._still, dtype=np.int64).reshape(-1, 2)
+        blocks = np.array(self.blocks, dtype=np.int64).reshape(-1, 2)
+        for stopped, since in ((still, still[:, 0]), (blocks, np.array(self._busy_since))):
+            if not len(stopped):
+                continue
+            i = np.searchsorted(stopped[:, 0], end, "right") - 1
+            first, last = stopped[i, 0], stopped[i, 1]
+            until, since_ns = np.minimum(last, end), np.maximum(since[i], start)
+            hit = (i >= 0) & (end - last < ADJACENT_NS) & (until > since_ns)
+            late = end < last
+            low = np.where(hit, since_ns - start, low)
+            high = np.where(hit, np.where(late, np.maximum(first, since_ns), until) - start, high)
+            if stopped is blocks:
+                awaited = ~((i >= 0) & (start >= first) & (end <= last))
+        return low, high, awaited
 
 
 def load_stops(engine: Engine) -> dict[str, Stops]:
@@ -126,7 +189,7 @@ def load_stops(engine: Engine) -> dict[str, Stops]:
     ):
         doubt_ns = round(doubt_s * 1e9) if doubt_s is not None and 0 < doubt_s < 1e6 else 0
         found[instance][event].append((start_ns, end_ns, doubt_ns))
-    return {
+    stops = {
         instance: Stops(
             [(a, b) for a, b, _ in events[RuntimeEvent.LOOP_BLOCKED]],
             [(a, b) for a, b, _ in events[RuntimeEvent.GC_PAUSE]],
@@ -134,6 +197,10 @@ def load_stops(engine: Engine) -> dict[str, Stops]:
         )
         for instance, events in found.items()
     }
+    readiness = learn_readiness(engine, stops)
+    for one in stops.values():
+        one.readiness = readiness
+    return stops
 
 
 def _doubtful(freeze: Freeze) -> list[Interval]:
@@ -143,10 +210,6 @@ def _doubtful(freeze: Freeze) -> list[Interval]:
         return []
     sure_from, sure_to = start + doubt, end - doubt
     return [(start, sure_from), (sure_to, end)] if sure_from < sure_to else [(start, end)]
-
-
-def _cut(interval: Interval, start_ns: int, end_ns: int) -> Interval:
-    return max(interval[0], start_ns), min(interval[1], end_ns)
 
 
 def _apart(intervals: list[Interval]) -> list[Interval]:

@@ -72,5 +72,5 @@ SWEEP_SPANS: Final = Table(
 def create_tables(engine: Engine) -> None:
     """Make the tables anew, empty: attribution may run twice on one engine."""
     for table in (TURNS, SECTIONS, BOUNDS, SWEEP_SPANS):
-        engine.execute(f"DROP TABLE IF EXISTS {table.name}")
+        engine.detach(table.name)
         engine.execute(table.ddl)

@@ -219,7 +219,7 @@ def _correct_clock(spans: Spans, parent: int, kids: list[int], anomalies: Counte
 
     A call that has exactly one SERVER span below it, in another process, must contain it: one that
     sticks out is centred. Everything below it in that process moves with it. Within one process
-    there is one clock, and nothing is moved.
+    there is one clock, and nothing is moved; nor is what only outlived a caller that gave up.
     """
     instance = spans.instance
     inherited = spans.shift.get(parent)
@@ -234,10 +234,17 @@ def _correct_clock(spans: Spans, parent: int, kids: list[int], anomalies: Counte
             low, room = spans.raw_start[parent], spans.raw_end[parent] - spans.raw_start[parent]
             start, length = spans.start[server], spans.end[server] - spans.start[server]
             outside = start < low or start + length > low + room
-            if outside and length <= _SKEW_TOLERANCE * room:
+            outlived = low <= start < low + room and _gave_up(spans, parent)
+            if outside and not outlived and length <= _SKEW_TOLERANCE * room:
                 _move(spans, server, low + max(0, room - length) // 2 - start)
                 anomalies["clocks_corrected"] += 1
     kids.sort(key=spans.start.__getitem__)
+
+
+def _gave_up(spans: Spans, call: int) -> bool:
+    """The caller went away before there was an answer: a time-out, a cancellation."""
+    row = spans.origin.get(call, call)
+    return spans.failure[call] is not None and not spans.table["http_status"][row].is_valid
 
 
 def _move(spans: Spans, row: int, by_ns: int) -> None:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
 
-from agentscope_analyzer.engine.schema import TABLES, arrow_type
+from agentscope_analyzer.engine.answers import Answers
+from agentscope_analyzer.engine.schema import TABLES, Column, Table, arrow_type
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "usable_cores"]
 
 _INCOMING = "agentscope_incoming"
 
 # In this order: the last one forbids every further SET.
 _LOCKS = (
+    "SET enable_progress_bar = false",
     "SET autoinstall_known_extensions = false",
     "SET autoload_known_extensions = false",
     "SET allow_community_extensions = false",
@@ -33,7 +37,8 @@ class Engine:
     """An embedded DuckDB that holds the canonical tables of one run.
 
     Files, network, extensions and settings are closed off from its first statement on: data comes
-    in through ``insert`` and ``load`` alone. SQL parameters are written ``$name``. Not for use by
+    in through ``insert`` and ``load``, or stays in Parquet files that ``attach`` names, of its own
+    ``folder`` and of ``readable`` alone. SQL parameters are written ``$name``. Not for use by
     several threads at a time.
 
     >>> with Engine.in_memory() as engine:
@@ -43,43 +48,88 @@ class Engine:
     [{'name': 'cpu', 'value': 0.5}]
     """
 
-    def __init__(self, memory_limit: str, threads: int) -> None:
+    def __init__(self, memory_limit: str, threads: int, readable: Path | None) -> None:
+        self._closing = ExitStack()
         # What does not fit into memory_limit is spilled here; mkdtemp makes it ours alone (0700).
-        self._spill = tempfile.TemporaryDirectory(prefix="agentscope-")
+        spill = tempfile.TemporaryDirectory(prefix="agentscope-")
+        self._closing.callback(spill.cleanup)
+        self.folder = Path(spill.name).resolve()
+        """A private folder, removed on closing."""
+        self.memory_limit, self.threads = memory_limit, threads
+        self.files: dict[str, tuple[Path, ...]] = {}
+        """The Parquet files of the tables that are read from files."""
+        self.kept: Path | None = None
+        """A sealed folder that the tables were read from; what follows from them may be kept in it."""
+        self._answers: Answers | None = None
         self._connection = duckdb.connect(":memory:", config={"threads": threads})
         self._connection.execute("SET memory_limit = $limit", {"limit": memory_limit})
-        self._connection.execute("SET temp_directory = $path", {"path": self._spill.name})
+        self._connection.execute("SET temp_directory = $path", {"path": str(self.folder)})
+        folders = [str(self.folder), *([str(readable.resolve())] if readable is not None else [])]
+        self._connection.execute("SET allowed_directories = $folders", {"folders": folders})
         for statement in _LOCKS:
             self._connection.execute(statement)
         for table in TABLES.values():
             self._connection.execute(table.ddl)
 
     @classmethod
-    def in_memory(cls, *, memory_limit: str = "2GB", threads: int | None = None) -> Engine:
+    def in_memory(
+        cls,
+        *,
+        memory_limit: str = "2GB",
+        threads: int | None = None,
+        readable: Path | None = None,
+    ) -> Engine:
         """An engine with the canonical tables, empty; ``threads`` defaults to the usable cores."""
-        return cls(memory_limit, threads or _usable_cores())
+        return cls(memory_limit, threads or usable_cores(), readable)
 
     def query(self, sql: str, /, **params: Any) -> list[dict[str, Any]]:
         """The rows of a query as dicts, by column name."""
-        cursor = self._connection.execute(sql, params)
-        names = [column[0] for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        if self._answers is not None:
+            return self._answers.of(sql, params, self._query)
+        return self._query(sql, params)
 
     def rows(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
         """The rows of a query as tuples."""
+        self._prepare()
         return self._connection.execute(sql, params).fetchall()
 
     def arrow(self, sql: str, /, **params: Any) -> pa.Table:
         """The rows of a query as an Arrow table: the way to numpy without a loop."""
+        self._prepare()
         return self._connection.sql(sql, params=params or None).to_arrow_table()
 
     def batches(self, sql: str, /, batch_rows: int = 100_000) -> pa.RecordBatchReader:
         """The rows of a query as a stream of Arrow batches, never all of them in memory."""
+        self._prepare()
         return self._connection.sql(sql).to_arrow_reader(batch_rows)
 
     def execute(self, sql: str, /, **params: Any) -> None:
         """Run a statement that gives no rows."""
+        self.forget()
         self._connection.execute(sql, params).fetchall()
+
+    def remember(self, folder: Path) -> None:
+        """Take ``query``'s answers from a folder that stands for the tables as they are now.
+
+        New answers are kept there on closing. Any change of a table but a temporary one ends this.
+        """
+        self._answers = Answers(folder)
+
+    def forget(self) -> None:
+        """Ask anew from now on."""
+        self._prepare()
+        if self._answers is not None:
+            self._answers.save()
+            self._answers = None
+
+    def _prepare(self) -> None:
+        if self._answers is not None:
+            self._answers.prepare(self._query)
+
+    def _query(self, sql: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+        cursor = self._connection.execute(sql, params)
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> int:
         """Append rows given as columns; columns left out are NULL. Returns how many rows.
@@ -105,10 +155,44 @@ class Engine:
             self._connection.unregister(_INCOMING)
         return int(rows.num_rows)
 
+    def attach(self, table: str, columns: Sequence[Column], files: Sequence[Path]) -> None:
+        """Let a table be read from Parquet files, in place of the rows that it held.
+
+        Whoever names the files has made them, or has proved that they are unchanged.
+        """
+        self.detach(table)
+        self.files[table] = tuple(path.resolve() for path in files)
+        names = ", ".join(_quoted(column.name) for column in columns)
+        listed = ", ".join(_text(str(path)) for path in self.files[table])
+        self.execute(
+            f"CREATE VIEW {_quoted(table)} AS SELECT {names} FROM read_parquet([{listed}])"
+        )
+
+    def detach(self, table: str) -> None:
+        """Drop a table, whether it was read from files or held rows."""
+        kind = "VIEW" if self.files.pop(table, None) is not None else "TABLE"
+        self.execute(f"DROP {kind} IF EXISTS {_quoted(table)}")
+
+    def hold(self, table: Table) -> None:
+        """Take the rows of a table that is read from files into it, so that they can be changed."""
+        if table.name in self.files:
+            held = _quoted(f"{table.name} held")
+            names = ", ".join(_quoted(column.name) for column in table.columns)
+            self.execute(f"CREATE TABLE {held} AS SELECT {names} FROM {_quoted(table.name)}")
+            self.detach(table.name)
+            self.execute(f"ALTER TABLE {held} RENAME TO {_quoted(table.name)}")
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Have something done when the engine is closed."""
+        self._closing.callback(callback)
+
     def close(self) -> None:
         """Give back memory and the spill directory; may be called twice."""
+        if self._answers is not None:
+            self._answers.save()
+            self._answers = None
         self._connection.close()
-        self._spill.cleanup()
+        self._closing.close()
 
     def __enter__(self) -> Self:
         return self
@@ -135,7 +219,8 @@ class Engine:
         return types
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """How many processors this process may use."""
     if sys.platform == "linux":  # elsewhere there is no affinity mask to ask for
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -147,6 +232,10 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     if pa.types.is_map(kind):
         values = [list(v.items()) if isinstance(v, Mapping) else v for v in values]
     return pa.array(values, type=kind)
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _quoted(name: str) -> str:

@@ -11,9 +11,19 @@ from typing import Final
 
 import pyarrow as pa
 
-__all__ = ["LOAD", "METRICS", "SPANS", "TABLES", "Column", "Table", "arrow_type"]
+__all__ = [
+    "LOAD",
+    "LOAD_HISTORY",
+    "LOAD_TOTALS",
+    "METRICS",
+    "SPANS",
+    "TABLES",
+    "Column",
+    "Table",
+    "arrow_type",
+]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Raised whenever the same file would give other rows: older Parquet caches are then rebuilt."""
 
 
@@ -140,7 +150,45 @@ LOAD: Final = Table(
     ),
 )
 
-TABLES: Final[dict[str, Table]] = {table.name: table for table in (SPANS, METRICS, LOAD)}
+LOAD_HISTORY: Final = Table(
+    "load_history",
+    "one row a second and request name, as another load generator summed it up",
+    (
+        Column("at_s", "DOUBLE", "when it was written, epoch seconds"),
+        Column("users", "INTEGER", "simulated users at that moment, NULL where not said"),
+        Column("name", "VARCHAR", "the request, '' for all of them"),
+        Column("per_second", "DOUBLE", "requests a second lately, NULL where not said"),
+        Column("failed_per_second", "DOUBLE", "of these, failed ones"),
+        Column("p50_s", "DOUBLE", "median answer time lately, NULL where there was none"),
+        Column("p95_s", "DOUBLE", "95th percentile of it"),
+        Column("requests", "BIGINT", "requests since the start, NULL where not said"),
+        Column("failures", "BIGINT", "of these, failed ones"),
+        Column("dropped", "BIGINT", "turns that were due and never sent, since the row before"),
+        Column("generator", "VARCHAR", "locust or k6"),
+        Column("file", "VARCHAR", "name of the file that the row stood in"),
+    ),
+)
+
+LOAD_TOTALS: Final = Table(
+    "load_totals",
+    "one row a request name, or a kind of failure of one, over the whole run of a load generator",
+    (
+        Column("name", "VARCHAR", "the request, '' for all of them"),
+        Column("error", "VARCHAR", "the failure that is counted, NULL where all requests are"),
+        Column("requests", "BIGINT", "requests, NULL in rows of failures"),
+        Column("failures", "BIGINT", "of these, failed ones"),
+        Column("p50_s", "DOUBLE", "median answer time"),
+        Column("p95_s", "DOUBLE", "95th percentile of it"),
+        Column("per_second", "DOUBLE", "requests a second"),
+        Column("dropped", "BIGINT", "turns that were due and never sent, NULL where not said"),
+        Column("generator", "VARCHAR", "locust or k6"),
+        Column("file", "VARCHAR", "name of the file that the row stood in"),
+    ),
+)
+
+TABLES: Final[dict[str, Table]] = {
+    table.name: table for table in (SPANS, METRICS, LOAD, LOAD_HISTORY, LOAD_TOTALS)
+}
 """Every canonical table, by name."""
 
 _ARROW_TYPES: Final[dict[str, pa.DataType]] = {

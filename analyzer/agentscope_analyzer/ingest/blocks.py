@@ -15,7 +15,15 @@ import pyarrow as pa
 
 from agentscope_analyzer.ingest.refusals import Reason, Tally, Unit
 
-__all__ = ["BLOCK_BYTES", "MAX_LINE_BYTES", "head", "read_blocks"]
+__all__ = [
+    "BLOCK_BYTES",
+    "MAX_DECODED_BYTES",
+    "MAX_LINE_BYTES",
+    "MAX_RATIO",
+    "decoded_chunks",
+    "head",
+    "read_blocks",
+]
 
 BLOCK_BYTES: Final = 16 << 20
 MAX_LINE_BYTES: Final = 64 << 20
@@ -41,7 +49,7 @@ def read_blocks(path: Path, tally: Tally) -> Iterator[bytes]:
     Raises OSError when the file cannot be opened or is not a regular file.
     """
     begun, skipping = bytearray(), False  # the line that the last chunk left unfinished
-    for decoded in _chunks(path, tally):
+    for decoded in decoded_chunks(path, tally):
         chunk = decoded
         if skipping:
             _, newline, chunk = decoded.partition(b"\n")
@@ -71,7 +79,8 @@ def head(path: Path, size: int) -> bytes:
             return b""
 
 
-def _chunks(path: Path, tally: Tally) -> Iterator[bytes]:
+def decoded_chunks(path: Path, tally: Tally) -> Iterator[bytes]:
+    """The file's content, decompressed, in parts of about a block; limits as ``read_blocks``."""
     with _open(path) as file:
         stream = _decoder(file)
         if stream is file:

@@ -17,6 +17,7 @@ from agentscope_analyzer.ingest.load_lines import LoadRows, is_load_line
 from agentscope_analyzer.ingest.metrics import MetricRows
 from agentscope_analyzer.ingest.otlp import attributes, integer, parts, span_id, trace_id
 from agentscope_analyzer.ingest.refusals import Reason, Refused, Tally, Unit
+from agentscope_analyzer.ingest.streams import first_chunk_event
 from agentscope_analyzer.ingest.traces import KINDS, STATUSES
 
 __all__ = ["CarefulReader", "CleanTraces"]
@@ -145,6 +146,7 @@ def _clean_span(span: Any) -> dict[str, Any]:
         "startTimeUnixNano": str(start_ns),
         "endTimeUnixNano": str(end_ns),
         "attributes": attributes(span.get("attributes")),
+        "events": first_chunk_event(span.get("events")),
         "status": {"code": _STATUS_NUMBERS.get(STATUSES.get(str((status or {}).get("code")), ""))},
     }
 

@@ -86,7 +86,7 @@ SPAN_COLUMNS: Final[dict[str, tuple[Source, ...]]] = {
         "llm.model_name",
         "embedding.model_name",
     ),
-    "streamed": _first_of(c.REQUEST_STREAM, "llm.is_streaming"),
+    "streamed": _first_of(c.REQUEST_STREAM, "gen_ai.is_streaming", "llm.is_streaming"),
     "first_chunk_s": _first_of(c.TIME_TO_FIRST_CHUNK),
     "input_tokens": _first_of(
         c.INPUT_TOKENS,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
@@ -14,56 +16,88 @@ from agentscope_analyzer.engine.schema import SPANS
 from agentscope_analyzer.ingest.attributes import Irregular
 from agentscope_analyzer.ingest.blocks import read_blocks
 from agentscope_analyzer.ingest.careful import CarefulReader
+from agentscope_analyzer.ingest.formats import GENERATOR_FORMATS, Format
+from agentscope_analyzer.ingest.frames import read_frames
+from agentscope_analyzer.ingest.generators import GeneratorFiles
 from agentscope_analyzer.ingest.load_lines import LoadRows
 from agentscope_analyzer.ingest.metrics import MetricRows
 from agentscope_analyzer.ingest.refusals import Reason, Tally, Unit
+from agentscope_analyzer.ingest.repeats import drop_repeated
 from agentscope_analyzer.ingest.sources import HowRead, Source
-from agentscope_analyzer.ingest.traces import TraceBlock, read_clean_traces, read_traces
+from agentscope_analyzer.ingest.span_files import SpanFiles, sorted_by_bucket
+from agentscope_analyzer.ingest.traces import read_clean_traces, read_traces
 
 __all__ = ["Reader"]
 
 _PIECE_BYTES: Final = 1 << 20
 """How much of a block that is not clean goes to the careful path at once."""
 
-_ROWS_AT_ONCE: Final = 250_000
-"""DuckDB takes whole row groups (122 880 rows) without copying them twice."""
-
 _NOT_CLEAN: Final = (Irregular, pa.ArrowException, UnicodeError)
 
 
-class Reader:
-    """Reads telemetry files into an engine and keeps count of every record."""
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows of the table ``spans``, sorted by bucket."""
 
-    def __init__(self, engine: Engine, tally: Tally) -> None:
+    lines: int
+    spans: pa.Table
+    edges: list[int]
+
+
+class Reader:
+    """Reads telemetry files into an engine and files of spans, and keeps count of every record."""
+
+    def __init__(self, engine: Engine, files: SpanFiles, tally: Tally) -> None:
         self._engine = engine
+        self._files = files
         self._tally = tally
         self._metrics = MetricRows(engine)
         self._load = LoadRows(engine)
+        self._generators = GeneratorFiles(engine, self._load, tally)
         self._careful = CarefulReader(tally, self._metrics, self._load)
-        self._spans: list[pa.Table] = []
 
     def read(self, sources: list[Source]) -> None:
-        """Read all files, then drop repeated spans and prove that nothing was lost."""
+        """Read all files, then drop repeated spans and prove that nothing was lost.
+
+        Raises StoreError when the files of spans cannot be written.
+        """
         # Two threads: while one waits for the parser, the other flattens.
-        with ThreadPoolExecutor(2, thread_name_prefix="agentscope-ingest") as threads:
+        with (
+            _memory_given_back(),
+            ThreadPoolExecutor(2, thread_name_prefix="agentscope-ingest") as threads,
+        ):
             for source in sources:
                 self._read_file(source, threads)
-        self._flush_spans()
+        self._files.close()
         self._metrics.flush()
         self._load.flush()
-        self._drop_repeated_spans()
+        self._engine.attach("spans", SPANS.columns, self._files.paths)
+        drop_repeated(self._engine, self._tally)
         self._prove()
 
     def _read_file(self, source: Source, threads: ThreadPoolExecutor) -> None:
         self._tally.read[Unit.FILES.value] += 1
+        read = read_frames if source.format is Format.FRAMES else read_blocks
         try:
-            for block, parsed in _ahead(read_blocks(source.path, self._tally), threads):
+            if source.format in GENERATOR_FORMATS:
+                self._generators.read(source)
+                return
+            for block, rows in _ahead(read(source.path, self._tally), self._parse, threads):
                 try:
-                    self._take(parsed.result())
+                    self._take(rows.result())
                 except _NOT_CLEAN:
                     self._read_pieces(block, source)
         except OSError:
             self._tally.refuse(Reason.UNREADABLE_FILE)
+
+    def _parse(self, block: bytes) -> _Rows:
+        parsed = read_traces(block)
+        return self._sorted(parsed.lines, parsed.spans)
+
+    def _sorted(self, lines: int, spans: pa.Table) -> _Rows:
+        # Columns that are NULL throughout are added last: they need not be sorted.
+        in_buckets, edges = sorted_by_bucket(spans, self._files.buckets)
+        return _Rows(lines, _with_all_columns(in_buckets, SPANS.arrow), edges)
 
     def _read_pieces(self, block: bytes, source: Source) -> None:
         traces = b'"resourceSpans"' in block
@@ -71,40 +105,22 @@ class Reader:
             try:
                 if not traces:
                     raise Irregular
-                self._take(read_traces(piece))
+                self._take(self._parse(piece))
             except _NOT_CLEAN:
                 if traces:
                     source.how = HowRead.CAREFUL
                 clean = self._careful.read(piece, file=source.path.name)
                 if clean.spans:
-                    self._gather(read_clean_traces(clean.lines, clean.spans))
+                    spans = read_clean_traces(clean.lines, clean.spans)
+                    self._add(self._sorted(0, spans))
 
-    def _take(self, block: TraceBlock) -> None:
-        self._tally.read[Unit.LINES.value] += block.lines
-        self._tally.read[Unit.SPANS.value] += block.spans.num_rows
-        self._gather(block.spans)
+    def _take(self, rows: _Rows) -> None:
+        self._tally.read[Unit.LINES.value] += rows.lines
+        self._tally.read[Unit.SPANS.value] += rows.spans.num_rows
+        self._add(rows)
 
-    def _gather(self, spans: pa.Table) -> None:
-        self._spans.append(spans)
-        if sum(part.num_rows for part in self._spans) >= _ROWS_AT_ONCE:
-            self._flush_spans()
-
-    def _flush_spans(self) -> None:
-        if self._spans:
-            schema = SPANS.arrow
-            same = [_with_all_columns(part, schema) for part in self._spans]
-            self._spans.clear()
-            self._engine.load("spans", pa.concat_tables(same))
-
-    def _drop_repeated_spans(self) -> None:
-        if not self._engine.rows(_ANY_REPEATED):
-            return
-        self._engine.execute(_REPEATED)
-        ((same, other),) = self._engine.rows(_HOW_REPEATED)
-        self._engine.execute("DELETE FROM spans WHERE rowid IN (SELECT place FROM repeated_spans)")
-        self._engine.execute("DROP TABLE repeated_spans")
-        self._tally.refuse(Reason.DUPLICATE_SPAN, same)
-        self._tally.refuse(Reason.CONFLICTING_SPAN, other)
+    def _add(self, rows: _Rows) -> None:
+        self._files.add(rows.spans, rows.edges)
 
     def _prove(self) -> None:
         for table, unit in (
@@ -118,39 +134,24 @@ class Reader:
                 raise AssertionError(msg)
 
 
-_ANY_REPEATED = """
-SELECT hash(trace_id, span_id) AS ids FROM spans GROUP BY ids HAVING count(*) > 1 LIMIT 1
-"""
-
-_REPEATED = """
-CREATE TEMP TABLE repeated_spans AS
-WITH repeated AS (
-    SELECT trace_id, span_id FROM spans GROUP BY trace_id, span_id HAVING count(*) > 1
-), numbered AS (
-    SELECT
-        spans.rowid AS place,
-        spans AS content,
-        first_value(spans) OVER same_ids AS first_content,
-        row_number() OVER same_ids AS nth
-    FROM spans
-    JOIN repeated ON spans.trace_id = repeated.trace_id AND spans.span_id = repeated.span_id
-    WINDOW same_ids AS (PARTITION BY spans.trace_id, spans.span_id ORDER BY spans.rowid)
-)
-SELECT place, content IS NOT DISTINCT FROM first_content AS same FROM numbered WHERE nth > 1
-"""
-
-_HOW_REPEATED = """
-SELECT count(*) FILTER (WHERE same), count(*) FILTER (WHERE NOT same) FROM repeated_spans
-"""
+@contextmanager
+def _memory_given_back() -> Iterator[None]:
+    """Let Arrow use the system's allocator: its own keeps most of what a large file needed."""
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
 
 
 def _ahead(
-    blocks: Iterator[bytes], threads: ThreadPoolExecutor
-) -> Iterator[tuple[bytes, Future[TraceBlock]]]:
+    blocks: Iterator[bytes], parse: Callable[[bytes], _Rows], threads: ThreadPoolExecutor
+) -> Iterator[tuple[bytes, Future[_Rows]]]:
     """Blocks in order, each with its rows to come; at most three are in memory."""
-    waiting: deque[tuple[bytes, Future[TraceBlock]]] = deque()
+    waiting: deque[tuple[bytes, Future[_Rows]]] = deque()
     for block in blocks:
-        waiting.append((block, threads.submit(read_traces, block)))
+        waiting.append((block, threads.submit(parse, block)))
         if len(waiting) > 2:
             yield waiting.popleft()
     yield from waiting

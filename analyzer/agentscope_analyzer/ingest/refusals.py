@@ -18,6 +18,8 @@ class Unit(StrEnum):
     SPANS = "spans"
     METRIC_POINTS = "metric_points"
     LOAD_LINES = "load_lines"
+    GENERATOR_ROWS = "generator_rows"
+    """Rows and points of Locust's and k6's own outputs."""
 
 
 class Reason(StrEnum):
@@ -52,6 +54,14 @@ class Reason(StrEnum):
     BAD_COMPRESSION = "bad_compression"
     DECOMPRESSION_LIMIT = "decompression_limit"
     """A compressed file that grew beyond the limit; what came before is kept."""
+    BAD_ROW = "bad_row"
+    """A row of Locust's or a point of k6's own output that cannot be what it should be."""
+    BAD_MESSAGE = "bad_message"
+    """A message of the Collector's file exporter that cannot be decompressed."""
+    PROTOBUF_FILE = "protobuf_file"
+    """Telemetry as protobuf: the Collector's file exporter writes JSON with ``format: json``."""
+    DUPLICATE_FILE = "duplicate_file"
+    """A file that begins like another one: a copy of it, or a part."""
     UNREADABLE_FILE = "unreadable_file"
     BAD_MANIFEST = "bad_manifest"
 
@@ -81,12 +91,19 @@ _UNITS: Final[dict[Reason, Unit]] = {
     Reason.BAD_REQUEST: Unit.LOAD_LINES,
     Reason.BAD_COMPRESSION: Unit.FILES,
     Reason.DECOMPRESSION_LIMIT: Unit.FILES,
+    Reason.BAD_ROW: Unit.GENERATOR_ROWS,
+    Reason.BAD_MESSAGE: Unit.LINES,
+    Reason.PROTOBUF_FILE: Unit.FILES,
+    Reason.DUPLICATE_FILE: Unit.FILES,
     Reason.UNREADABLE_FILE: Unit.FILES,
     Reason.BAD_MANIFEST: Unit.FILES,
 }
 
-_HARMLESS: Final = frozenset({Reason.TORN_LINE, Reason.DUPLICATE_SPAN})
-"""Kills and retried exports leave these behind; they say nothing against the rest."""
+_HARMLESS: Final = frozenset(
+    {Reason.TORN_LINE, Reason.DUPLICATE_SPAN, Reason.DUPLICATE_FILE, Reason.BAD_ROW}
+)
+"""Kills, retried exports and copies leave these behind, or another program wrote them beside the
+run: they say nothing against the rest."""
 
 _MOST_REJECTED = 0.01
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from agentscope_analyzer.engine import Engine
+from agentscope_analyzer.engine import TABLES, Engine
 from agentscope_analyzer.ingest.cache import Cache
+from agentscope_analyzer.ingest.generators import stages_told
 from agentscope_analyzer.ingest.manifest import MergedManifest, merge, read_manifests
 from agentscope_analyzer.ingest.reader import Reader
-from agentscope_analyzer.ingest.refusals import Reason, Tally, Unit
-from agentscope_analyzer.ingest.sources import Found, HowRead, Source, find_sources
+from agentscope_analyzer.ingest.refusals import Tally
+from agentscope_analyzer.ingest.sources import (
+    Found,
+    HowRead,
+    IngestError,
+    Source,
+    count_left_out,
+    find_sources,
+)
+from agentscope_analyzer.ingest.span_files import SpanFiles, StoreError, buckets_for
 
 __all__ = ["Run", "open_run"]
 
@@ -36,12 +48,16 @@ def open_run(
     ...     run.engine.rows("SELECT count(*) FROM spans")
     """
     found = find_sources(Path(path))
-    engine = Engine.in_memory(memory_limit=memory_limit, threads=threads)
+    kept = Cache(found.folder, found.sources) if cache and found.folder is not None else None
+    engine = Engine.in_memory(
+        memory_limit=memory_limit, threads=threads, readable=None if kept is None else kept.folder
+    )
     try:
-        tally = _fill(engine, found, cache=cache)
-        tally.read[Unit.FILES.value] += len(found.unreadable)
-        tally.refuse(Reason.UNREADABLE_FILE, len(found.unreadable))
+        tally = _fill(engine, found, kept)
+        count_left_out(found, tally)
         manifests = read_manifests(found.manifests, tally)
+        manifest = merge(manifests, tally)
+        manifest["load"] = manifest["load"] or stages_told(engine)
     except BaseException:
         engine.close()
         raise
@@ -49,22 +65,38 @@ def open_run(
         path=Path(path),
         engine=engine,
         manifests=manifests,
-        manifest=merge(manifests, tally),
+        manifest=manifest,
         sources=found.sources,
         tally=tally,
     )
 
 
-def _fill(engine: Engine, found: Found, *, cache: bool) -> Tally:
-    parquet = Cache(found.folder, found.sources) if cache and found.folder is not None else None
-    if parquet is not None and (tally := parquet.load(engine)) is not None:
+def _fill(engine: Engine, found: Found, cache: Cache | None) -> Tally:
+    if cache is not None and (tally := cache.load(engine)) is not None:
         for source in found.sources:
             source.how = HowRead.CACHE
         return tally
+    draft = cache.draft() if cache is not None else None
+    if cache is not None and draft is not None:
+        engine.on_close(partial(shutil.rmtree, draft, ignore_errors=True))
+        with suppress(StoreError):  # beside the run there is no room, perhaps elsewhere
+            tally = _read(engine, found.sources, draft)
+            cache.save(draft, engine, tally)
+            return tally
+    try:
+        return _read(engine, found.sources, engine.folder)
+    except StoreError as error:
+        msg = f"cannot keep the spans in {engine.folder.parent}: {error}; set TMPDIR to a folder with room"
+        raise IngestError(msg) from None
+
+
+def _read(engine: Engine, sources: list[Source], folder: Path) -> Tally:
     tally = Tally()
-    Reader(engine, tally).read(found.sources)
-    if parquet is not None:
-        parquet.save(engine, tally)
+    for table in TABLES.values():  # an attempt to read them elsewhere may have gone before
+        engine.detach(table.name)
+        engine.execute(table.ddl)
+    files = SpanFiles(folder, buckets_for(sum(source.text_bytes for source in sources)))
+    Reader(engine, files, tally).read(sources)
     return tally
 
 

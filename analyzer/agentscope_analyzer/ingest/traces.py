@@ -23,6 +23,12 @@ from agentscope_analyzer.ingest.attributes import (
     columns,
 )
 from agentscope_analyzer.ingest.dialects import RESOURCE_COLUMNS, SPAN_COLUMNS
+from agentscope_analyzer.ingest.streams import (
+    EVENT,
+    names_first_chunks,
+    tell_streams,
+    unread_first_chunks,
+)
 
 __all__ = ["KINDS", "STATUSES", "TraceBlock", "read_clean_traces", "read_traces"]
 
@@ -46,7 +52,7 @@ _SNIFFED_BYTES: Final = 256 << 10
 """What a block spells otherwise further on is read in smaller pieces, each with its own schema."""
 _SPELLED = {
     name: re.compile(rb'"' + name.encode() + rb'"\s*:\s*(.)', re.DOTALL)
-    for name in ("startTimeUnixNano", "endTimeUnixNano", "intValue", "kind", "code")
+    for name in ("startTimeUnixNano", "endTimeUnixNano", "timeUnixNano", "intValue", "kind", "code")
 }
 _NUMBERS: Final = ("kind", "code")
 """Numbers where the start of a block does not say; the recorder and the careful path write so."""
@@ -70,23 +76,27 @@ def read_traces(block: bytes) -> TraceBlock:
     Raises Irregular, pyarrow.ArrowException or UnicodeError when the block is not clean
     throughout: nothing of it may then be used.
     """
-    lines = block.removesuffix(b"\n").split(b"\n")
+    lines = _lines(block)
     _check(block, lines)
-    table = _parsed(block, lines, _schema(block))
-    if table.num_rows != len(lines):
-        msg = f"{len(lines)} lines gave {table.num_rows} objects"
+    events = names_first_chunks(block[:_SNIFFED_BYTES])
+    table = _parsed(block, lines, _schema(block, events=events))
+    if table.num_rows != lines.count:
+        msg = f"{lines.count} lines gave {table.num_rows} objects"
         raise Irregular(msg)
     spans = _rows(table.column("resourceSpans").combine_chunks())
+    if not events and unread_first_chunks(spans.column("scope"), block):
+        table = _parsed(block, lines, _schema(block, events=True))
+        spans = _rows(table.column("resourceSpans").combine_chunks())
     # Only spans have this key, and a quote within a text is escaped: an independent count.
     if block.count(b'"endTimeUnixNano"') != spans.num_rows:
         msg = "not every span became a row"
         raise Irregular(msg)
-    return TraceBlock(len(lines), spans)
+    return TraceBlock(lines.count, spans)
 
 
 def read_clean_traces(lines: bytes, spans: int) -> pa.Table:
     """Rows of lines that the careful path has written; raises Irregular if they are not all."""
-    table = _parsed(lines, lines.split(b"\n"), _schema(b""))
+    table = _parsed(lines, _lines(lines), _schema(b"", events=names_first_chunks(lines)))
     rows = _rows(table.column("resourceSpans").combine_chunks())
     if rows.num_rows != spans:
         msg = f"{spans} clean spans gave {rows.num_rows} rows"
@@ -94,12 +104,30 @@ def read_clean_traces(lines: bytes, spans: int) -> pa.Table:
     return rows
 
 
-def _check(block: bytes, lines: list[bytes]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """How many lines a block has, the first byte of each, and the length of the longest."""
+
+    count: int
+    first_bytes: np.ndarray[tuple[int], np.dtype[np.uint8]]
+    longest: int
+
+
+def _lines(block: bytes) -> _Lines:
+    data = np.frombuffer(block, dtype=np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    if not len(ends) or ends[-1] != len(data) - 1:  # the last line lacks its newline
+        ends = np.append(ends, len(data))
+    starts = np.append(0, ends[:-1] + 1)
+    # An empty line has the newline behind it for its first byte; behind the last there is none.
+    first_bytes = np.append(data, 0)[starts] if starts[-1] == len(data) else data[starts]
+    return _Lines(len(ends), first_bytes, int((ends - starts).max()))
+
+
+def _check(block: bytes, lines: _Lines) -> None:
     """Raise Irregular or pyarrow.ArrowInvalid for what the parser must not see."""
     # pyarrow 26 crashes on a null that stands alone, be it behind an object on the same line.
-    if not all(line.startswith(b"{") for line in lines) or (
-        b"null" in block and _NULL_LINE.search(block)
-    ):
+    if (lines.first_bytes != ord("{")).any() or (b"null" in block and _NULL_LINE.search(block)):
         msg = "a line that is not a JSON object"
         raise Irregular(msg)
     if not block.isascii():  # the parser lets bytes through that are not UTF-8
@@ -108,18 +136,17 @@ def _check(block: bytes, lines: list[bytes]) -> None:
         text.validate(full=True)
 
 
-def _parsed(block: bytes, lines: list[bytes], schema: pa.Schema) -> pa.Table:
-    longest = max(map(len, lines))
+def _parsed(block: bytes, lines: _Lines, schema: pa.Schema) -> pa.Table:
     return pa_json.read_json(
         pa.BufferReader(block),
-        read_options=pa_json.ReadOptions(block_size=max(_PARSE_BYTES, longest + 2)),
+        read_options=pa_json.ReadOptions(block_size=max(_PARSE_BYTES, lines.longest + 2)),
         parse_options=pa_json.ParseOptions(
             explicit_schema=schema, unexpected_field_behavior="ignore"
         ),
     )
 
 
-def _schema(block: bytes) -> pa.Schema:
+def _schema(block: bytes, *, events: bool) -> pa.Schema:
     """The block's schema: a 64-bit integer is a string or a number, an enum a number or a name."""
 
     def spelled(name: str) -> pa.DataType:
@@ -139,6 +166,7 @@ def _schema(block: bytes) -> pa.Schema:
             ("endTimeUnixNano", spelled("endTimeUnixNano")),
             ("attributes", attributes),
             ("status", pa.struct([("code", spelled("code"))])),
+            *([(EVENT, _event(spelled("timeUnixNano")))] if events else []),
         ]
     )
     scope_spans = pa.struct(
@@ -151,6 +179,10 @@ def _schema(block: bytes) -> pa.Schema:
         ]
     )
     return pa.schema([("resourceSpans", pa.list_(resource_spans))])
+
+
+def _event(time: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.struct([("name", pa.string()), ("timeUnixNano", time)]))
 
 
 def _rows(lines: pa.ListArray) -> pa.Table:
@@ -185,7 +217,7 @@ def _rows(lines: pa.ListArray) -> pa.Table:
         "attrs": attributes.as_map(),
         **columns(attributes, SPAN_COLUMNS, SPANS.arrow),
     }
-    return pa.table(rows)
+    return pa.table(tell_streams(rows, spans))
 
 
 def _flat(lists: pa.ListArray, *, required: bool) -> tuple[pa.StructArray, pa.Array]:

@@ -83,7 +83,8 @@ def test_a_backed_up_loop_delays_by_two_rounds_at_most(tell, span):
 
 
 def test_a_step_that_blocks_the_loop_itself_was_late_by_what_came_before(tell, span):
-    """Ours resumed at 100 and went on to block the loop: it had waited since 60 at most."""
+    """Ours resumed at 100 and went on to block the loop: it had waited since 60 at most, and for
+    certain since the round began in which it was resumed."""
     story = tell(
         span("turn", "", 0, 200, is_turn=True),
         span("chat", "turn", 0, 100, **CHAT),
@@ -92,13 +93,13 @@ def test_a_step_that_blocks_the_loop_itself_was_late_by_what_came_before(tell, s
         span("ours", "", 99.5, 160, **BLOCK),
     )
     assert story.sections == [
-        ("chat", "llm.first_token", 0, 80),
-        ("chat", "runtime.event_loop", 80, 100),
+        ("chat", "llm.first_token", 0, 79.75),
+        ("chat", "runtime.event_loop", 79.75, 100),
         ("tool", "runtime.event_loop", 100, 160),
         ("tool", "tool.execution", 160, 180),
         ("turn", "unattributed", 180, 200),
     ]
-    assert story.bounds == [("turn", "runtime.event_loop", 60, 100)]
+    assert story.bounds == [("turn", "runtime.event_loop", 60.5, 100)]
 
 
 def test_a_synchronous_call_is_the_loops_as_for_everybody_else(tell, span):

@@ -63,9 +63,11 @@ def test_the_second_open_reads_the_cache_and_finds_the_same(tmp_path: Path) -> N
 
 
 def test_a_changed_run_is_read_anew(tmp_path: Path) -> None:
-    """A file that grew, changed or came to it: never a stale row; the older cache goes."""
+    """A file that grew, changed or came to it: never a stale row; a cache not in use goes."""
     run = settled_run(tmp_path / "run")
     state(run)
+    (entry,) = (run / CACHE_FOLDER).iterdir()
+    os.utime(entry, (0, 0))
     (run / "traces-b.jsonl").write_text(traces(3))
     age(run)
     assert len(state(run)[1]) == 3
@@ -80,7 +82,7 @@ def test_files_still_changing_are_not_cached(tmp_path: Path) -> None:
     assert not (run / CACHE_FOLDER).exists()
 
 
-@pytest.mark.parametrize("name", ["spans.parquet", "load.parquet", "index.json"])
+@pytest.mark.parametrize("name", ["spans-000.parquet", "load.parquet", "index.json"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "other"])
 def test_a_damaged_cache_is_made_anew(tmp_path: Path, name: str, damage: str) -> None:
     """Whatever is wrong with it, the rows are those of the files."""

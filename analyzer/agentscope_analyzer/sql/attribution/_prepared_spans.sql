@@ -8,7 +8,7 @@
 -- context_load or llm_call. failure is the cause that a failed call's time and the wait after it
 -- belong to; 'billing' where a provider refused because of money, which waiting does not mend;
 -- 'cancelled' where the caller gave up, which is no fault of the provider's.
--- @reads  spans
+-- @reads  spans, attribution_turn_names
 -- @param  marked INTEGER = 1        1: traces with a marked turn; 0: traces with GenAI work
 -- @param  bucket_low VARCHAR = 0    first trace bucket: the last two hex digits of the trace id
 -- @param  bucket_high VARCHAR = g   first trace bucket that is left out
@@ -24,6 +24,7 @@
 -- @column streams BOOLEAN           the answer came in chunks
 -- @column first_chunk_ns BIGINT     when the first chunk came
 -- @column is_turn BOOLEAN           marked as a turn, or of the name of one that is
+-- @column is_unmarked BOOLEAN       no turn but for its name
 -- @column session VARCHAR           conversation
 -- @column route VARCHAR             route template, else the span's name
 -- @column service VARCHAR           service
@@ -33,11 +34,9 @@
 -- @column first_byte_s DOUBLE       from the span's start to the answer's first byte
 -- @column send_wait_s DOUBLE        time spent awaiting send()
 -- @column is_ours BOOLEAN           recorded by agentscope, whose parents know no other's spans
--- @column asked VARCHAR             provider and model that an inference asked; NULL: no model known
 -- @column in_vain BOOLEAN           a failed call that fails again however long one waits
-WITH turn_names AS (
-  SELECT DISTINCT service AS turn_service, name AS turn_name FROM spans WHERE is_turn AND kind = 'SERVER'
-), roled AS (
+-- @column await_kind UBIGINT        the same for calls that take alike long by nature
+WITH roled AS (
   SELECT
     *,
     COALESCE(is_turn, kind = 'SERVER' AND turn_name IS NOT NULL) AS is_a_turn,
@@ -67,7 +66,7 @@ WITH turn_names AS (
     END AS failure,
     COALESCE(streamed, first_chunk_s IS NOT NULL) AS streams
   FROM spans
-  LEFT JOIN turn_names ON turn_service = service AND turn_name = name
+  LEFT JOIN attribution_turn_names ON turn_service = service AND turn_name = name
   WHERE runtime_event IS NULL
     AND substr(trace_id, 31, 2) >= $bucket_low AND substr(trace_id, 31, 2) < $bucket_high
 )
@@ -87,6 +86,7 @@ SELECT
     THEN start_ns + LEAST(CAST(round(first_chunk_s * 1e9) AS BIGINT), end_ns - start_ns)
   END AS first_chunk_ns,
   is_a_turn AS is_turn,
+  is_a_turn AND is_turn IS NULL AS is_unmarked,
   session,
   COALESCE(http_route, name) AS route,
   service,
@@ -96,15 +96,13 @@ SELECT
   first_byte_s,
   send_wait_s,
   scope IS NOT DISTINCT FROM 'agentscope' AS is_ours,
-  CASE WHEN role = 'inference'
-    THEN COALESCE(provider, '') || ' ' || COALESCE(attrs['gen_ai.request.model'], model)
-  END AS asked,
   COALESCE(
     http_status IN (400, 401, 403, 404, 413, 422)
       OR regexp_matches(error_type, '^(400|401|403|404|413|422)$|BadRequest|Authentication'
         || '|PermissionDenied|NotFound|UnprocessableEntity|InvalidRequest|InvalidArgument'),
     FALSE
-  ) AS in_vain
+  ) AS in_vain,
+  hash(concat_ws(' ', name, http_status, streamed)) AS await_kind
 FROM roled
 WHERE trace_id IN (
   SELECT trace_id FROM roled
