@@ -39,6 +39,18 @@ def test_a_healthy_run_passes(story: Any) -> None:
         Check(check="goodbye", status="ok", detail="the instance said goodbye", value=0),
         Check(check="failed", status="ok", detail="0 of 40 turns failed", value=0.0),
         Check(
+            check="timeouts",
+            status="ok",
+            detail="no duration repeats as one of a time-out would",
+            value=0,
+        ),
+        Check(
+            check="think_time",
+            status="ok",
+            detail="users think 1 s between two turns of a session, median",
+            value=1.0,
+        ),
+        Check(
             check="unattributed",
             status="ok",
             detail="0 % of turn time has no recorded explanation",
@@ -109,7 +121,8 @@ def test_a_late_generator_is_told_from_think_time(story: Any) -> None:
             "warn",
             (
                 "the load generator sent 95 % of requests within 500 ms of due: more than 200 ms, so "
-                "it was overloaded itself"
+                "it was overloaded itself: give it more processes (--processes N) or a machine of its "
+                "own, or fewer users"
             ),
             0.5,
         )
