@@ -1,25 +1,26 @@
-"""What one live session asks for, cell by cell: sessions by windows of time."""
+"""Who was live when, and what one live session asks of a model, cell by cell."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from agentscope_analyzer.ceilings.window_rule import Demand
+from agentscope_analyzer.document import Rows
+from agentscope_analyzer.sql import Asker
 
-MINUTE_S = 60.0
-WINDOWS_AT_LEAST = 3
+MINUTE_S: Final = 60.0
+NS: Final = 1e9
+WINDOWS_AT_LEAST: Final = 3
 """Fewer windows than this cannot show how demand varies, so shorter runs get shorter windows."""
 
-MOST_WINDOWS = 5_000
+MOST_WINDOWS: Final = 5_000
 """Longer stretches (one wrong clock makes a run of years) get longer windows instead."""
 
 Floats = npt.NDArray[np.float64]
-Interval = tuple[str, float, float]
-"""Session, from, to: seconds since the epoch or any other common zero."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,12 @@ class LiveSessions:
     end: Floats
 
     @classmethod
-    def of_turns(cls, turns: Sequence[Interval]) -> LiveSessions:
-        """Span each session over its turns; order of the turns does not matter."""
-        spans: dict[str, tuple[float, float]] = {}
-        for name, start, end in turns:
-            known = spans.get(name, (start, end))
-            spans[name] = (min(known[0], start), max(known[1], end))
-        names = tuple(sorted(spans))
+    def of_rows(cls, rows: Rows) -> LiveSessions:
+        """From the answer of ``ceilings/sessions``."""
         return cls(
-            names,
-            np.array([spans[name][0] for name in names], dtype=np.float64),
-            np.array([spans[name][1] for name in names], dtype=np.float64),
+            tuple(row["session"] for row in rows),
+            np.array([row["start_ns"] / NS for row in rows], dtype=np.float64),
+            np.array([row["end_ns"] / NS for row in rows], dtype=np.float64),
         )
 
     @property
@@ -68,7 +64,8 @@ class LiveSessions:
         """Sessions live on average over a stretch of time."""
         if end_s <= start_s:
             return 0.0
-        return float(_overlap(self.start, self.end, start_s, end_s).sum() / (end_s - start_s))
+        shared = np.minimum(self.end, end_s) - np.maximum(self.start, start_s)
+        return float(np.maximum(0.0, shared).sum() / (end_s - start_s))
 
 
 def window_of(stretch_s: float, wanted_s: float = MINUTE_S) -> float:
@@ -76,69 +73,65 @@ def window_of(stretch_s: float, wanted_s: float = MINUTE_S) -> float:
     return max(min(wanted_s, stretch_s / WINDOWS_AT_LEAST), stretch_s / MOST_WINDOWS)
 
 
-def demand_of(
-    sessions: LiveSessions,
-    asked: Sequence[tuple[str, float, float]],
-    held_back: Sequence[Interval],
-    start_s: float,
-    end_s: float,
-    wanted_s: float = MINUTE_S,
-) -> Demand | None:
-    """Cut [start_s, end_s] into windows of the length wanted, if it is long enough for three, and count what every live session asked in each.
+class Demands:
+    """Demand per live session in [start_s, end_s], asked for once per model and window length."""
 
-    ``asked`` is (session, moment, amount). ``held_back`` is time in which a session could not ask
-    although it wanted to (sleeping after a 429): it is taken out of the session's exposure, so
-    the rate that comes out is what the session would have asked for. None: too little time.
-    """
-    if end_s <= start_s or not sessions.names:
-        return None
-    window_s = window_of(end_s - start_s, wanted_s)
-    windows = int((end_s - start_s) / window_s + 1e-9)
-    number = {name: i for i, name in enumerate(sessions.names)}
-    calls = sorted(
-        ((number[name], at, amount) for name, at, amount in asked if name in number),
-        key=lambda call: call[1],
-    )
-    who = np.array([call[0] for call in calls], dtype=np.int64)
-    when = np.array([call[1] for call in calls], dtype=np.float64)
-    amount = np.array([call[2] for call in calls], dtype=np.float64)
-    held = [(number[name], a, b) for name, a, b in merged(held_back) if name in number]
-    held_who = np.array([wait[0] for wait in held], dtype=np.int64)
-    held_start = np.array([wait[1] for wait in held], dtype=np.float64)
-    held_end = np.array([wait[2] for wait in held], dtype=np.float64)
+    def __init__(self, asker: Asker, start_s: float, end_s: float) -> None:
+        self._asker = asker
+        self.start_s = start_s
+        self.end_s = end_s
+        self._rows: dict[tuple[str, str, bool, float, bool, float], Rows] = {}
 
-    size = len(sessions.names)
-    cells: list[tuple[npt.NDArray[np.int64], Floats, Floats]] = []
-    for k in range(windows):
-        a, b = start_s + k * window_s, start_s + (k + 1) * window_s
-        live = _overlap(sessions.start, sessions.end, a, b)
-        lost = np.bincount(
-            held_who, weights=_overlap(held_start, held_end, a, b), minlength=size
-        ).astype(np.float64)
-        inside = slice(*np.searchsorted(when, (a, b)))
-        count = np.bincount(who[inside], weights=amount[inside], minlength=size).astype(np.float64)
-        seen = np.flatnonzero((live > 0) | (count > 0))
-        exposure = np.maximum(0.0, live - lost)[seen] / window_s
-        cells.append((seen, count[seen], exposure))
-    return Demand.of_cells(
-        np.concatenate([cell[0] for cell in cells]),
-        np.concatenate([cell[1] for cell in cells]),
-        np.concatenate([cell[2] for cell in cells]),
+    def of(
+        self,
+        dimension: str,
+        provider: str,
+        model: str,
+        *,
+        every_model: bool = False,
+        wanted_s: float = MINUTE_S,
+        held_back: str = "",
+        cached_weight: float = 1.0,
+    ) -> Demand | None:
+        """What sessions ask for in windows of the length wanted, if there is time for three.
+
+        ``held_back`` names a cause: time in which a session could not ask although it wanted to
+        (sleeping after a 429) is taken out of its exposure, so the rate that comes out is what the
+        session would have asked for. None: too little time.
+        """
+        if self.end_s <= self.start_s:
+            return None
+        window_s = window_of(self.end_s - self.start_s, wanted_s)
+        key = (provider, model, every_model, wanted_s, bool(held_back), cached_weight)
+        if key not in self._rows:
+            window_ns = max(1, round(window_s * NS))
+            windows = int((self.end_s - self.start_s) / window_s + 1e-6)
+            from_ns = round(self.start_s * NS)
+            self._rows[key] = self._asker.ask(
+                "ceilings/demand",
+                provider=provider,
+                model=model,
+                every_model=int(every_model),
+                cached_weight=cached_weight,
+                cause=held_back,
+                from_ns=from_ns,
+                to_ns=from_ns + windows * window_ns,
+                window_ns=window_ns,
+            )
+        return demand_of_rows(self._rows[key], dimension, window_s)
+
+
+def demand_of_rows(rows: Rows, dimension: str, window_s: float) -> Demand:
+    """One dimension of the answer of ``ceilings/demand``."""
+
+    def column(name: str) -> Floats:
+        return np.array([row[name] for row in rows], dtype=np.float64)
+
+    return Demand(
         window_s,
+        column("e"),
+        column(dimension),
+        column("ee"),
+        column(f"{dimension}_e"),
+        column(f"{dimension}_2"),
     )
-
-
-def merged(intervals: Sequence[Interval]) -> list[Interval]:
-    """The same stretches of time with those of one session that overlap made one."""
-    found: list[Interval] = []
-    for name, start, end in sorted(intervals):
-        if found and found[-1][0] == name and start <= found[-1][2]:
-            found[-1] = (name, found[-1][1], max(end, found[-1][2]))
-        else:
-            found.append((name, start, end))
-    return found
-
-
-def _overlap(start: Floats, end: Floats, a: float, b: float) -> Floats:
-    shared: Floats = np.maximum(0.0, np.minimum(end, b) - np.maximum(start, a))
-    return shared

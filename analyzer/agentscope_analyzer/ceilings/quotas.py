@@ -25,6 +25,8 @@ from agentscope_analyzer.wording import window_name
 MAX_LIMIT = 1e15
 """Beyond it a limit is no limit, and its arithmetic overflows."""
 MAX_WINDOW_S = 366 * DAY_S
+GIVEN: Final = "--limit"
+"""The source of what the user typed: it holds for every model."""
 _DATE_HEADER: Final = f"{HTTP_RESPONSE_HEADER}date"
 
 
@@ -41,6 +43,8 @@ class Quota:
     window_known: bool = True
     refused_at_zero: int = 0
     """Attempts answered 429 or 529 whose header said that less than one unit was left."""
+    remaining_header: str = ""
+    """The attribute of the header that says what is left; '' where there is none."""
 
     @property
     def resource(self) -> str:
@@ -79,6 +83,7 @@ def quotas_of(asker: Asker, given: Mapping[str, Quota]) -> list[Quota]:
             known_s = windows_s.get((quota.provider, quota.dimension, quota.limit))
             if not quota.window_known and known_s is not None:
                 quota = replace(quota, window_s=known_s, window_known=True)
+            quota = replace(quota, remaining_header=family.parts.get("remaining", ""))
             key = (quota.provider, quota.model, quota.dimension, quota.window_s)
             recorded.setdefault(key, quota)
     # A metric may name the model that was asked for, a span the one that answered.
@@ -173,8 +178,9 @@ def window_told(limit: float, rows: Iterable[Mapping[str, Any]]) -> float | None
 
 _LIMIT = re.compile(
     r"(?P<resource>llm\.(?:requests|tokens|input_tokens|output_tokens))"
-    r"=(?P<limit>\d+(?:\.\d+)?)(?:/(?P<window>min|minute|m|day|d))?"
+    r"=(?P<limit>\d+(?:\.\d+)?)(?:/(?P<window>second|sec|s|minute|min|m|hour|h|day|d))?"
 )
+_TYPED_S: Final = {"s": 1.0, "m": MINUTE_S, "h": 3600.0, "d": DAY_S}
 
 
 def quota_given(text: str) -> Quota:
@@ -182,11 +188,11 @@ def quota_given(text: str) -> Quota:
     match = _LIMIT.fullmatch(text.strip().replace(" ", ""))
     if match is None or not 0 < float(match["limit"]) <= MAX_LIMIT:
         resources = ", ".join(f"llm.{dimension}" for dimension in DIMENSIONS)
-        msg = f"cannot read {text!r}: write llm.requests=150/min (of {resources}; /min or /day)"
+        msg = f"cannot read {text!r}: write llm.requests=150/min (of {resources}; /s, /min, /h or /day)"
         raise ValueError(msg)
-    window_s = DAY_S if (match["window"] or "min").startswith("d") else MINUTE_S
+    window_s = _TYPED_S[(match["window"] or "min")[0]]
     dimension = match["resource"].removeprefix("llm.")
-    return Quota("", "", dimension, float(match["limit"]), window_s, "--limit")
+    return Quota("", "", dimension, float(match["limit"]), window_s, GIVEN)
 
 
 def _quotas_from_metrics(rows: Iterable[Mapping[str, Any]]) -> Iterable[Quota]:

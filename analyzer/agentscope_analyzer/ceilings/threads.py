@@ -65,6 +65,7 @@ def thread_ceiling(
         reached=waited_share > 0 and full and sessions <= FAR * live_mean,
         binding=False,
         basis="; ".join(basis),
+        relief="more threads or more processes help",
     )
 
 

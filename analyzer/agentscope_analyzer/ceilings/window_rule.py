@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from agentscope_analyzer.ceilings.resampling import DRAWS, SEED, Interval, interval_of
+
 Z_1_PERCENT = 2.33
 """Normal quantile: at N* at most one window in a hundred needs more than the quota."""
 
-DRAWS = 400
-SEED = 20260
 MIN_SESSIONS_FOR_INTERVAL = 5
 """Resampling fewer sessions than this tells nothing about sessions that were not seen."""
 
@@ -100,8 +100,8 @@ class Demand:
         if size < MIN_SESSIONS_FOR_INTERVAL:
             return None
         generator = np.random.default_rng(SEED)
-        ceilings = []
-        for _ in range(DRAWS):
+        ceilings = np.full(DRAWS, np.nan)
+        for i in range(DRAWS):
             pick = generator.integers(0, size, size)
             drawn = Demand(
                 self.window_s,
@@ -112,16 +112,5 @@ class Demand:
                 self.cc[pick],
             ).within(length_s)
             if drawn is not None:
-                ceilings.append(sessions_within(quota, *drawn, z=z))
-        if not ceilings:
-            return None
-        low, high = np.quantile(np.array(ceilings), (0.025, 0.975))
-        return Interval(float(low), float(high))
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Ends of a 95 % interval."""
-
-    low: float
-    high: float
+                ceilings[i] = sessions_within(quota, *drawn, z=z)
+        return interval_of(ceilings, size)
