@@ -3,7 +3,7 @@
 -- One row per cause that took time or has bounds. Seconds of all causes add up to the duration of
 -- all turns. Where a turn has no bounds for a cause, its seconds stand for both of them. Sums are
 -- taken in whole nanoseconds and divided once.
--- @reads  turns, sections, bounds
+-- @reads  turns, turns_spent, bounds
 -- @column cause VARCHAR       cause
 -- @column turns BIGINT        turns in which it took time
 -- @column wall_s DOUBLE       seconds of all turns
@@ -26,13 +26,9 @@ WITH ranked AS (
   SELECT turn_id, duration_ns
   FROM ranked
   WHERE duration_s >= (SELECT p95_s * 0.999999e0 FROM threshold)
-), taken AS (
-  SELECT turn_id, cause, CAST(SUM(end_ns - start_ns) AS BIGINT) AS ns
-  FROM sections
-  GROUP BY turn_id, cause
 ), marks AS (
   SELECT turn_id, cause, ns, CAST(NULL AS DOUBLE) AS low_s, CAST(NULL AS DOUBLE) AS high_s
-  FROM taken
+  FROM turns_spent
   UNION ALL
   SELECT turn_id, cause, CAST(NULL AS BIGINT) AS ns, low_s, high_s FROM bounds
 ), per_turn AS (

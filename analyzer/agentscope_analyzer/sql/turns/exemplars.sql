@@ -1,26 +1,22 @@
 -- Which turns show a cause best?
 --
 -- The turns in which each cause took the most seconds.
--- @reads  turns, sections
+-- @reads  turns, turns_spent
 -- @param  top BIGINT = 3      turns to show for each cause
 -- @column cause VARCHAR       cause
 -- @column place BIGINT        1 for the turn with most seconds of it
 -- @column trace_id VARCHAR    trace of the turn
 -- @column wall_s DOUBLE       seconds of the cause in that turn
 -- @column duration_s DOUBLE   duration of that turn
-WITH taken AS (
-  SELECT turn_id, cause, CAST(SUM(end_ns - start_ns) AS DOUBLE) / 1e9 AS wall_s
-  FROM sections
-  GROUP BY turn_id, cause
-), ranked AS (
+WITH ranked AS (
   SELECT
     k.cause AS cause,
-    ROW_NUMBER() OVER (PARTITION BY k.cause ORDER BY k.wall_s DESC, k.turn_id) AS place,
+    ROW_NUMBER() OVER (PARTITION BY k.cause ORDER BY k.ns DESC, k.turn_id) AS place,
     t.trace_id AS trace_id,
-    k.wall_s AS wall_s,
+    CAST(k.ns AS DOUBLE) / 1e9 AS wall_s,
     t.duration_s AS duration_s
-  FROM taken AS k
+  FROM turns_spent AS k
   JOIN turns AS t ON t.turn_id = k.turn_id
-  WHERE k.wall_s > 0
+  WHERE k.ns > 0
 )
 SELECT cause, place, trace_id, wall_s, duration_s FROM ranked WHERE place <= $top ORDER BY cause, place

@@ -1,0 +1,174 @@
+"""``agentscope questions``: the SQL questions behind every report, to read, run and build upon."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from agentscope_analyzer.commands._command import CommandError
+
+if TYPE_CHECKING:
+    from agentscope_analyzer.sql import Param, Question
+
+
+class Questions:
+    """Check the arguments, ask, print."""
+
+    name: ClassVar[str] = "questions"
+    summary: ClassVar[str] = "list the SQL questions that reports are made of, or ask one of a run"
+    example: ClassVar[str] = "agentscope questions turns/exemplars runs/today --param top=1"
+
+    @classmethod
+    def configure(cls, parser: argparse.ArgumentParser) -> None:
+        """Add the arguments."""
+        parser.add_argument(
+            "question", metavar="ID", nargs="?", help="a question; without one, all are listed"
+        )
+        parser.add_argument(
+            "run", metavar="RUN", nargs="?", help="the run to ask; without one, ID is explained"
+        )
+        parser.add_argument(
+            "--param",
+            metavar="NAME=VALUE",
+            action="append",
+            default=[],
+            help="what the question takes: top=1",
+        )
+        printed = parser.add_mutually_exclusive_group()
+        printed.add_argument("--csv", action="store_true", help="print the rows as CSV")
+        printed.add_argument("--json", action="store_true", help="print the rows as JSON")
+        printed.add_argument(
+            "--sql", action="store_true", help="print the question's SQL, ready to run elsewhere"
+        )
+
+    def run(self, args: argparse.Namespace) -> int:
+        """List, explain or ask; 0 fine, 2 usage."""
+        if args.question is None:
+            _list()
+            return 0
+        question = _question(args.question)
+        if args.sql:
+            _say(_sql(question))
+        elif args.run is None:
+            if args.param or args.csv or args.json:
+                raise CommandError(f"give the run to ask: agentscope questions {question.id} RUN")
+            _say(_explained(question))
+        else:
+            _print(_answer(question, args), question, args)
+        return 0
+
+
+def _question(question_id: str) -> Question:
+    from agentscope_analyzer.sql import questions
+
+    known = questions()
+    if question_id not in known:
+        near = get_close_matches(question_id, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "agentscope questions lists them"
+        raise CommandError(f"there is no question {question_id!r}; {hint}")
+    return known[question_id]
+
+
+def _list() -> None:
+    from agentscope_analyzer.sql import questions
+
+    for question in questions().values():
+        if not question.is_helper:
+            takes = ", ".join(_signature(param) for param in question.params)
+            _say(f"{question.id}\n  {question.title}\n")
+            if takes:
+                _say(f"  takes {takes}\n")
+            _say(f"  gives {', '.join(column.name for column in question.columns)}\n\n")
+
+
+def _signature(param: Param) -> str:
+    return param.name if param.default is None else f"{param.name}={param.default}"
+
+
+def _explained(question: Question) -> str:
+    lines = [question.title, *([question.doc] if question.doc else []), ""]
+    lines += [f"reads {', '.join(question.reads)}"]
+    width = max(
+        len(name)
+        for name in (*(p.name for p in question.params), *(c.name for c in question.columns))
+    )
+    if question.params:
+        lines.append("takes")
+    for param in question.params:
+        default = "" if param.default is None else f" (default: {param.default})"
+        lines.append(f"  {param.name:<{width}}  {param.type:<8}  {param.doc}{default}")
+    lines.append("gives")
+    lines += [f"  {one.name:<{width}}  {one.type:<8}  {one.doc}" for one in question.columns]
+    return "\n".join(lines) + "\n"
+
+
+def _sql(question: Question) -> str:
+    from agentscope_analyzer.sql import expanded
+
+    comment = [question.title, *(question.doc.splitlines() if question.doc else [])]
+    header = "\n".join(f"-- {line}".rstrip() for line in comment)
+    return f"{header}\n{expanded(question)};\n"
+
+
+def _answer(question: Question, args: argparse.Namespace) -> list[dict[str, Any]]:
+    from agentscope_analyzer.attribution import attribute
+    from agentscope_analyzer.engine import TABLES
+    from agentscope_analyzer.ingest import IngestError, open_run
+    from agentscope_analyzer.sql import ask, tables_of
+
+    params = _params(question, args.param)
+    try:
+        with open_run(args.run) as run:
+            if not tables_of(question) <= TABLES.keys():
+                attribute(run.engine)
+            return ask(run.engine, question.id, **params)
+    except IngestError as error:
+        raise CommandError(str(error)) from None
+
+
+def _params(question: Question, given: list[str]) -> dict[str, Any]:
+    known = {param.name: param for param in question.params}
+    params: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            takes = ", ".join(f"{name}=…" for name in known) or "no parameters"
+            raise CommandError(f"--param {text}: {question.id} takes {takes}")
+        params[name] = _value(known[name], value)
+    missing = [p for p in known.values() if p.default is None and p.name not in params]
+    if missing:
+        raise CommandError(
+            f"{question.id} needs --param {missing[0].name}=…, {missing[0].doc} ({missing[0].type})"
+        )
+    return params
+
+
+def _value(param: Param, text: str) -> Any:
+    kinds: dict[str, type] = {"BIGINT": int, "INTEGER": int, "DOUBLE": float}
+    try:
+        return kinds.get(param.type, str)(text)
+    except ValueError:
+        raise CommandError(f"--param {param.name}={text}: give a {param.type}") from None
+
+
+def _print(rows: list[dict[str, Any]], question: Question, args: argparse.Namespace) -> None:
+    from agentscope_analyzer.reporters import rows as reporter
+
+    names = [column.name for column in question.columns]
+    if args.json:
+        _say(reporter.as_json(rows))
+    elif args.csv:
+        _say(reporter.as_csv(names, rows))
+    else:
+        from rich.console import Console
+
+        console = Console()
+        with console.capture() as page:
+            reporter.render(names, rows, console)
+        _say(page.get())
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
