@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 
 from agentscope_analyzer.document import Report
+from agentscope_analyzer.reporters.files import write_text
+from agentscope_analyzer.traced import Trace
 
 
 def dumps(report: Report) -> str:
@@ -14,15 +16,18 @@ def dumps(report: Report) -> str:
     return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
 
 
-def write(report: Report, path: str | Path) -> None:
-    """Write the report to a file, replacing it in one step; raises OSError.
+def dumps_turn(trace: Trace) -> str:
+    """One turn, as ``agentscope trace --json`` prints it."""
+    document = {
+        "trace_id": trace.trace_id,
+        "duration_s": trace.duration_s,
+        "critical_path": trace.critical_path,
+        "causes": trace.causes,
+        "spans": trace.spans,
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
-    A device or a pipe is written to, never replaced.
-    """
-    final, text = Path(path), dumps(report) + "\n"
-    if final.exists() and not final.is_file():
-        final.write_text(text, encoding="utf-8")
-        return
-    draft = final.with_name(f".{final.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(final)
+
+def write(report: Report, path: str | Path) -> None:
+    """Write the report to a file, replacing it in one step; raises OSError."""
+    write_text(path, dumps(report) + "\n")

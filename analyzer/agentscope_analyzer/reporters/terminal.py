@@ -6,7 +6,6 @@ escaped: a model's name must not move the cursor.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,8 +14,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from agentscope_analyzer.document import Ceiling, Check, Evidence, Kind, LlmFigures, Report
-from agentscope_analyzer.validity import NOT_MEASURED
+from agentscope_analyzer.document import (
+    Ceiling,
+    Check,
+    Evidence,
+    Kind,
+    LlmFigures,
+    MemoryFigures,
+    Report,
+)
+from agentscope_analyzer.reporters.text import clean
+from agentscope_analyzer.validity import NOT_MEASURED, NOTED
 from agentscope_analyzer.wording import (
     amount,
     dollars,
@@ -25,11 +33,14 @@ from agentscope_analyzer.wording import (
     number,
     percent,
     seconds,
+    size,
+    span,
 )
 
 MAX_WIDTH = 100
 BAR_WIDTH = 20
 CAUSE_WIDTH = 18
+RESOURCE_WIDTH = 15
 MAX_EVIDENCE = 8
 MAX_UNPRICED = 3
 MAX_TRACES: dict[Kind, int] = {"binds": 3, "watch": 1, "ruled_out": 0}
@@ -49,22 +60,11 @@ def render(report: Report, console: Console) -> None:
         _findings(report, kind, page)
     _not_measured(report.validity, page)
     _causes(report, page)
-    _ceilings(report.ceilings, page)
+    _said(report, page)
+    _ceilings(report, page)
     _turns(report, page)
     _calls(report, page)
     _validity(report.validity, page)
-
-
-def clean(text: str) -> str:
-    """The text with control and invisible format characters spelled out."""
-    return "".join(
-        char if unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} else _spelled(char)
-        for char in text
-    )
-
-
-def _spelled(char: str) -> str:
-    return char.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
 class _Page:
@@ -179,25 +179,71 @@ def _causes(report: Report, page: _Page) -> None:
     page.block(table)
 
 
-def _ceilings(ceilings: list[Ceiling], page: _Page) -> None:
+def _said(report: Report, page: _Page) -> None:
+    page.heading("WHY THE SLOWEST TURNS ARE SLOW")
+    page.block(Text(clean(_capital(report.tail.statement))))
+    page.heading("WHAT GROWS WITH LOAD")
+    page.block(Text(clean(_capital(report.growth.statement))))
+
+
+def _ceilings(report: Report, page: _Page) -> None:
     page.heading("CEILINGS")
-    if not ceilings:
+    if report.ceilings:
+        table = _table("resource", "limit", "a session", "sessions", "reached")
+        table.columns[0].min_width, table.columns[1].no_wrap = RESOURCE_WIDTH, False
+        for ceiling in report.ceilings:
+            table.add_row(*_ceiling(ceiling))
+        page.block(table)
+        page.block(Text(clean(_capital(report.margin.statement)), style="bold"))
+        for ceiling in report.ceilings:
+            page.block(Text(clean(f"{ceiling.resource}: {ceiling.basis}"), style="dim"))
+    else:
         page.block(Text("none can be told from this run; validity says why"))
-        return
-    table = _table("resource", "limit", "a session", "sessions", "reached")
-    for ceiling in ceilings:
-        sessions = figure(ceiling.sessions, "")
-        within = interval(ceiling.low, ceiling.high)
-        table.add_row(
-            clean(ceiling.resource),
-            clean(f"{number(ceiling.limit)} {ceiling.unit}"),
-            figure(ceiling.demand_per_session, ""),
-            f"{sessions} {within}".rstrip(),
-            ("yes" if ceiling.reached else "no") + (", first" if ceiling.binding else ""),
+    for why in report.margin.untold:
+        page.block(Text(clean(why), style="dim"))
+    if report.memory.base_bytes is not None or report.memory.leak is not None:
+        page.block(_row(Text("memory"), _memory(report.memory)))
+    page.block(_row(Text("scalability"), report.scalability.statement))
+
+
+def _ceiling(ceiling: Ceiling) -> tuple[str, str, str, str, str]:
+    """One line of the table. What refusals hid makes demand a lower bound, sessions an upper one."""
+    least, most = ("≥ ", "≤ ") if ceiling.censored else ("", "")
+    by_size = ceiling.unit == "bytes"
+    limit = size(ceiling.limit) if by_size else f"{number(ceiling.limit)} {ceiling.unit}"
+    demand = ceiling.demand_per_session
+    each = size(demand) if by_size and demand is not None else figure(demand, "")
+    within = interval(ceiling.low, ceiling.high)
+    # A core of a process and the cores of the host are two limits of one resource.
+    of = f" ({ceiling.dimension})" if ceiling.resource == "cpu" else ""
+    return (
+        clean(ceiling.resource + of),
+        clean(limit),
+        least + each,
+        f"{most}{figure(ceiling.sessions, '')} {within}".rstrip(),
+        ("yes" if ceiling.reached else "no") + (", first" if ceiling.binding else ""),
+    )
+
+
+def _memory(memory: MemoryFigures) -> str:
+    """Base, a live session, an ended one; whether that is a leak."""
+    parts = []
+    if memory.base_bytes is not None:
+        parts.append(f"{size(memory.base_bytes)} without sessions")
+    if memory.bytes_per_live_session is not None:
+        parts.append(f"{size(memory.bytes_per_live_session)} a live session")
+    if memory.leak is not None:
+        low, high = memory.low or 0.0, memory.high or 0.0
+        parts.append(
+            f"{'a leak' if memory.leak else 'no leak'}: an ended session leaves "
+            f"{size(memory.bytes_per_ended_session or 0.0)} [{size(low)}, {size(high)}]"
         )
-    page.block(table)
-    for ceiling in ceilings:
-        page.block(Text(clean(f"{ceiling.resource}: {ceiling.basis}"), style="dim"))
+    if memory.time_to_limit_s is not None:
+        limit = size(memory.limit_bytes or 0.0)
+        parts.append(f"{limit} are full in {span(memory.time_to_limit_s)}")
+    if memory.leak is None:
+        parts.append(f"a leak is neither seen nor ruled out ({memory.basis})")
+    return "; ".join(parts)
 
 
 def _turns(report: Report, page: _Page) -> None:
@@ -295,14 +341,18 @@ def _validity(checks: list[Check], page: _Page) -> None:
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
-    styles = {"fail": "bold red", "warn": "yellow"}
-    for check in sorted(checks, key=lambda one: one.status != "fail"):
-        if check.status != "ok" and check.check != NOT_MEASURED:
+    styles = {"fail": "bold red", "warn": "yellow", "ok": "green"}
+    order = list(styles)
+    for check in sorted(checks, key=lambda one: order.index(one.status)):
+        told = check.status != "ok" or check.check in NOTED
+        if told and check.check != NOT_MEASURED:
             style = styles[check.status]
             grid.add_row(Text(check.status, style), Text(check.check), Text(clean(check.detail)))
     if grid.row_count:
         page.block(grid)
-    passed = _unique(check.check for check in checks if check.status == "ok")
+    passed = _unique(
+        check.check for check in checks if check.status == "ok" and check.check not in NOTED
+    )
     if passed:
         page.block(Text(f"ok: {', '.join(passed)}"))
 
