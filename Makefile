@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test matrix proofs check format bench dashboards ci clean
+.PHONY: help install demo test matrix proofs truth check format bench dashboards ci clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,13 +28,17 @@ demo: install ## start the example agent under load and read what binds it (SCEN
 	@$(BIN)/agentscope demo $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)
 
 test: install ## run the tests (ARGS="-k name" for some of them)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile tests/analyzer tests/dashboards tests/contract $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/pytest tests/sdk tests/lab tests/examples tests/matrix $(ARGS) || [ $$? = 5 ]
 
 matrix: install ## each client release, framework and other instrumentation (5 minutes, needs the network)
 	@AGENTSCOPE_MATRIX=1 $(BIN)/pytest tests/matrix $(ARGS)
 
 proofs: install ## each planted bottleneck is found, and nothing in its healthy twin (12 minutes)
-	@AGENTSCOPE_PROOFS=1 $(BIN)/pytest tests/analyzer/test_bottlenecks.py tests/analyzer/test_demo_scenarios.py $(ARGS)
+	@AGENTSCOPE_PROOFS=1 $(BIN)/pytest -m proofs $(ARGS)
+
+truth: install ## the analyzer against runs whose truth is known, ten of each class (10 minutes)
+	@AGENTSCOPE_TRUTH=1 $(BIN)/pytest tests/analyzer/truth $(ARGS)
 
 check: install ## formatting, lint, types, layers, lock file
 	@$(BIN)/ruff format --check .
