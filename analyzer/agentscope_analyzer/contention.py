@@ -157,9 +157,12 @@ def _near_ceiling(cause: str, facts: Facts) -> Ceiling | None:
     return None
 
 
-def _cause_of(ceiling: Ceiling) -> str:
+def _cause_of(ceiling: Ceiling) -> str | None:
+    """The cause that a turn's time goes to when the limit is reached; None where there is none."""
     if ceiling.resource.startswith("db.pool"):
         return "db.pool"
     if ceiling.resource == "threadpool":
         return "runtime.threadpool"
-    return "llm.connection" if ceiling.resource == "llm.connections" else "llm.rate_limit"
+    if ceiling.resource == "llm.connections":
+        return "llm.connection"
+    return "llm.rate_limit" if ceiling.resource.startswith("llm.") else None

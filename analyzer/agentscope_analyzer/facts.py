@@ -13,14 +13,17 @@ from typing import Any, TypeGuard
 from agentscope import conventions as c
 from agentscope.conventions import CAUSES
 from agentscope_analyzer.attribution import AttributionSummary
+from agentscope_analyzer.audit import Audit, audit_of, warm_up_of
 from agentscope_analyzer.before import BeforeTurns, before_turns_of
-from agentscope_analyzer.ceilings import Ceilings, ceilings_of
+from agentscope_analyzer.ceilings import Ceilings, Observed, ceilings_of
 from agentscope_analyzer.ceilings.demand import LiveSessions
 from agentscope_analyzer.ceilings.quotas import Quota
 from agentscope_analyzer.costs import Costs, costs_of
 from agentscope_analyzer.document import Rows
 from agentscope_analyzer.hidden import Hidden, hidden_in
+from agentscope_analyzer.intervals import Clusters
 from agentscope_analyzer.sql import Asker, Queryable
+from agentscope_analyzer.timeline import read_timeline
 
 Row = dict[str, Any]
 
@@ -68,6 +71,8 @@ class Facts:
     sums: Row
     by_load: dict[str, list[Row]]
     without_contention: Row
+    clusters: Clusters
+    shapes: Row
     llm: Row
     by_model: Rows
     costs: Costs
@@ -90,11 +95,16 @@ class Facts:
     metrics: dict[str, Row]
     load: Row
     before: BeforeTurns
+    other_generators: Rows
+    other_failures: Rows
     turns_active: dict[str, int]
     quotas: list[Quota]
     ceilings: Ceilings
     live: LiveSessions
     whole: Stretch
+    steady: Stretch
+    """The part with most users, without its warm-up: what ceilings and trends are taken from."""
+    audit: Audit
     manifest: Mapping[str, Any] = field(default_factory=dict)
     manifests: Sequence[Mapping[str, Any]] = ()
     rejected: dict[str, int] = field(default_factory=dict)
@@ -182,11 +192,11 @@ class Reader(Asker):
         self.kept: dict[str, Rows] = {}
         self.cut: dict[str, int] = {}
 
-    def read(self, question_id: str, **params: Any) -> Rows:
-        """The answer, also kept for the report, up to MAX_ROWS rows of it."""
+    def read(self, question_id: str, /, most: int = MAX_ROWS, **params: Any) -> Rows:
+        """The answer, also kept for the report, up to ``most`` rows of it."""
         rows = self.ask(question_id, **params)
-        self.kept[question_id] = rows[:MAX_ROWS]
-        if len(rows) > MAX_ROWS:
+        self.kept[question_id] = rows[:most]
+        if len(rows) > most:
             self.cut[question_id] = len(rows)
         return rows
 
@@ -216,12 +226,17 @@ def gather(
         "llm/_tries",
         "llm/_unseen",
         "turns/_sessions",
+        "turns/_spent",
+        "turns/_parts",
     )
     turns = reader.read("turns/summary")[0]
     spans = reader.read("run/spans")[0]
     whole = _whole(turns)
     live = _live(reader)
-    inherent = "," + ",".join(name for name, cause in CAUSES.items() if cause.inherent) + ","
+    # Own code is a cause of its own only where threads compete for the interpreter: no turn that is
+    # alone would wait for it.
+    alone = [name for name, cause in CAUSES.items() if cause.inherent and name != "runtime.cpu"]
+    inherent = "," + ",".join(alone) + ","
     llm = reader.read("llm/summary")[0]
     by_model = reader.read("llm/by_model")
     reader.read("llm/attempts_by_status")  # for the reader of the report; nothing is judged by it
@@ -239,25 +254,38 @@ def gather(
     }
     load = reader.read("load/joined")[0]
     steady = steady_of(whole, manifest or {}, clock_ahead_s=clock_ahead(load))
+    warm_up = warm_up_of(reader, turns=turns["turns"], from_s=steady.start_s, to_s=steady.end_s)
+    if warm_up is not None and not warm_up.kept:
+        steady = Stretch(warm_up.end_s, steady.end_s)
     quotas, ceilings = ceilings_of(
         reader,
-        given=limits or {},
-        live=live,
-        pools=pools,
-        threads=caps[c.THREADPOOL_BORROWED.name],
-        by_model=by_model,
-        failed_share=turns["errors"] / turns["turns"] if turns["turns"] else 0.0,
-        start_s=steady.start_s,
-        end_s=steady.end_s,
-        whole_s=whole.duration_s,
+        Observed(
+            live=live,
+            given=limits or {},
+            pools=pools,
+            threads=caps[c.THREADPOOL_BORROWED.name],
+            connections=caps[c.HTTP_POOL_IN_USE.name],
+            by_model=by_model,
+            failed_share=turns["errors"] / turns["turns"] if turns["turns"] else 0.0,
+            steady_s=(steady.start_s, steady.end_s),
+            whole_s=(whole.start_s, whole.end_s),
+            hosts=_hosts(manifests or ()),
+        ),
     )
+    read_timeline(reader)
     return Facts(
         turns=turns,
         causes={row["cause"]: row for row in reader.read("turns/causes")},
         exemplars=_by_cause(reader.read("turns/exemplars"), "trace_id"),
         sums=reader.read("turns/sums")[0],
-        by_load=_rows_by_cause(reader.read("turns/by_load")),
+        by_load=_rows_by_cause(reader.read("turns/by_load", most=3 * len(CAUSES))),
         without_contention=reader.read("turns/without_contention", inherent=inherent)[0],
+        clusters=Clusters.of_rows(
+            reader.ask("turns/clusters"),
+            reader.ask("turns/causes_by_cluster"),
+            reader.ask("turns/causes_at_edges"),
+        ),
+        shapes=reader.read("turns/shapes")[0],
         llm=llm,
         by_model=by_model,
         costs=costs_of(reader.ask("llm/usage")),
@@ -279,11 +307,25 @@ def gather(
         metrics={row["name"]: row for row in reader.read("run/metrics")},
         load=load,
         before=before_turns_of(reader, load),
+        other_generators=reader.read("load/other_generators"),
+        other_failures=reader.read("load/other_failures"),
         turns_active={row["instance"]: row["turns"] for row in reader.read("run/turns_active")},
         quotas=quotas,
         ceilings=ceilings,
         live=live,
         whole=whole,
+        steady=steady,
+        audit=audit_of(
+            reader,
+            live=live,
+            warm_up=warm_up,
+            from_s=steady.start_s,
+            to_s=steady.end_s,
+            ahead_s=clock_ahead(load),
+            has_stages=bool(stages_of(manifest or {})),
+            instances=spans["instances"],
+            manifests=manifests or (),
+        ),
         manifest=manifest or {},
         manifests=manifests or (),
         rejected=dict(rejected or {}),
@@ -305,8 +347,7 @@ def clock_ahead(load: Row) -> float:
 
 def steady_of(whole: Stretch, manifest: Mapping[str, Any], *, clock_ahead_s: float) -> Stretch:
     """The part of the run with most users, as the load generator's stages say, else all of it."""
-    told = (manifest.get("load") or {}).get("stages")
-    stages = [stage for stage in told if _is_stage(stage)] if isinstance(told, list) else []
+    stages = stages_of(manifest)
     if not stages:
         return whole
     most = max(_users(stage) for stage in stages)
@@ -314,6 +355,12 @@ def steady_of(whole: Stretch, manifest: Mapping[str, Any], *, clock_ahead_s: flo
     start_s = max(whole.start_s, fullest["start_ns"] / NS + clock_ahead_s)
     end_s = min(whole.end_s, fullest["end_ns"] / NS + clock_ahead_s)
     return Stretch(start_s, end_s) if end_s > start_s else whole
+
+
+def stages_of(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The load generator's stages but the ramp."""
+    told = (manifest.get("load") or {}).get("stages")
+    return [stage for stage in told if _is_stage(stage)] if isinstance(told, list) else []
 
 
 def _is_stage(stage: Any) -> bool:
@@ -340,10 +387,14 @@ def _whole(turns: Row) -> Stretch:
 
 
 def _live(asker: Asker) -> LiveSessions:
-    rows = asker.ask("turns/of_sessions")
-    return LiveSessions.of_turns(
-        [(row["session"], row["start_ns"] / NS, row["end_ns"] / NS) for row in rows]
-    )
+    return LiveSessions.of_rows(asker.ask("ceilings/sessions"))
+
+
+def _hosts(manifests: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Host by process, as far as manifests say."""
+    return {
+        str(one["instance"]): str(one.get("host") or "") for one in manifests if one.get("instance")
+    }
 
 
 def _by_cause(rows: Rows, column: str) -> dict[str, list[str]]:

@@ -66,7 +66,7 @@ def attempts_hidden(facts: Facts) -> str | None:
 _UNMEASURED: dict[str, Callable[[Facts], str | None]] = {
     "llm.first_token": _CALLS,
     "llm.generation": _needs(
-        lambda f: f.llm["streamed"], "no model call was streamed: see llm.first_token"
+        lambda f: f.llm["streamed"], "no first chunk of an answer was recorded: see llm.first_token"
     ),
     "llm.rate_limit": attempts_hidden,
     "llm.retry": attempts_hidden,

@@ -18,7 +18,6 @@ from agentscope_analyzer.document import (
     CauseShare,
     GroupShare,
     LlmFigures,
-    MemoryFigures,
     Prices,
     Report,
     RunFacts,
@@ -26,9 +25,13 @@ from agentscope_analyzer.document import (
     Unpriced,
 )
 from agentscope_analyzer.facts import NS, Facts, Targets, gather
+from agentscope_analyzer.growth import growth_of
 from agentscope_analyzer.hidden import Hidden
 from agentscope_analyzer.ingest import open_run
+from agentscope_analyzer.intervals import ShareInterval, shares_of
 from agentscope_analyzer.sql import Queryable
+from agentscope_analyzer.tail import tail_of
+from agentscope_analyzer.timeline import exemplar_of
 from agentscope_analyzer.validity import checks_of, is_complete
 from agentscope_analyzer.verdict import judge
 
@@ -90,16 +93,22 @@ def report_of(
     )
     checks = checks_of(facts)
     verdict, findings = judge(facts, checks, targets or Targets())
+    streamed = "llm.generation" in facts.causes
     return Report(
         run=_run(facts),
         validity=checks,
         turns=_turns(facts),
         attribution=_attribution(facts),
+        tail=tail_of(facts.clusters, facts.shapes, streamed=streamed),
+        growth=growth_of(facts.clusters, streamed=streamed),
         verdict=verdict,
         findings=findings,
         ceilings=facts.ceilings.found,
+        margin=facts.ceilings.margin,
         llm=_llm(facts),
-        memory=MemoryFigures(),
+        memory=facts.ceilings.memory,
+        scalability=facts.ceilings.scalability,
+        exemplar=exemplar_of(engine, verdict.cause, facts.questions),
         questions=facts.questions,
     )
 
@@ -154,6 +163,8 @@ def _attribution(facts: Facts) -> Attribution:
                 seconds=sum(facts.seconds(name) for name in members),
                 share=sum(facts.share(name) for name in members),
             )
+    intervals = shares_of(facts.clusters)
+    none = ShareInterval()
     causes = {
         name: CauseShare(
             seconds=facts.seconds(name),
@@ -161,6 +172,10 @@ def _attribution(facts: Facts) -> Attribution:
             low=facts.causes[name]["low_s"],
             high=facts.causes[name]["high_s"],
             p95_share=facts.causes[name]["p95_share"],
+            share_low=intervals.get(name, none).low,
+            share_high=intervals.get(name, none).high,
+            p95_share_low=intervals.get(name, none).p95_low,
+            p95_share_high=intervals.get(name, none).p95_high,
         )
         for name in CAUSES
         if name in facts.causes

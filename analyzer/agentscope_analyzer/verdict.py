@@ -17,10 +17,24 @@ ruled_out   everything else that was measured
 confidence  high with two agreeing signs, medium with one, low for a model whose HTTP attempts are
             not known; where nothing binds: high, but medium if targets are missed, time is
             unexplained or hidden, contention is not confirmed, or 5 % of turns failed, and low if
-            half of them did; one step down with fewer than 30 turns, for a failed check, and where
-            5 % of turns never ended; low with fewer than 10 turns; withheld where the input cannot
-            be trusted at all
+            half of them did; one step down with fewer than 30 turns, for each check that failed, and
+            where 5 % of turns never ended; low with fewer than 10 turns; withheld where the input
+            cannot be trusted at all
 ==========  =====================================================================================
+
+What checks of the run itself do to the verdict, beside the step down for each that failed:
+
+====================  ========  =====================================================================
+sums                  fail      withheld: something is counted twice or not at all
+moments               fail      withheld: times in another unit make every duration another one
+spans_lost            fail      withheld from half of the turns on: what is missing may be what binds
+ramp                  fail      said in the statement: fewer users than were meant
+generator_late        fail      said in the statement: less load than was meant
+steady                warn      said in the statement: figures are bounds, not levels
+spans_lost, clocks    fail      said in the statement
+think_time            warn      the first limit in sight is said to be a lower bound
+any other             warn      nothing: its detail says which figures it touches
+====================  ========  =====================================================================
 
 Between several that bind the one with the largest share is the verdict. What was not measured is
 neither a finding nor ruled out: the validity checks name it.
@@ -32,7 +46,15 @@ from collections.abc import Iterable
 
 from agentscope.conventions import CAUSES, UNATTRIBUTED
 from agentscope_analyzer.contention import is_used_up, judge_contention
-from agentscope_analyzer.document import Ceiling, Check, Confidence, Finding, Kind, Verdict
+from agentscope_analyzer.document import (
+    Ceiling,
+    Check,
+    Confidence,
+    Finding,
+    Kind,
+    Status,
+    Verdict,
+)
 from agentscope_analyzer.facts import Facts, Targets
 from agentscope_analyzer.inherent import Inherent, missed_target
 from agentscope_analyzer.judged import (
@@ -55,6 +77,17 @@ from agentscope_analyzer.wording import percent, seconds
 
 FEW_TURNS = 10
 MAX_UNEXPLAINED = 0.50
+MOST_LOST = 0.5
+"""Share of the turns that left no span: of the rest nothing can be told of the whole."""
+
+_DOUBTS: dict[tuple[str, Status], str] = {
+    ("spans_lost", "fail"): "many of its turns left no span",
+    ("ramp", "fail"): "its ramp never ended",
+    ("generator_late", "fail"): "its load generator could not keep up",
+    ("clocks", "fail"): "a clock was set while it lasted",
+    ("steady", "warn"): "it was still moving as it ended",
+}
+"""What a check says of the run, in a verdict's words."""
 
 _STEPS: tuple[Confidence, ...] = ("low", "medium", "high")
 _ORDER: dict[Kind, int] = {"binds": 0, "watch": 1, "ruled_out": 2}
@@ -107,6 +140,7 @@ def _bound(binding: list[Judged], facts: Facts, checks: list[Check]) -> Verdict:
     if others:
         also = ", ".join(f"{one.finding.cause} {percent(one.share)}" for one in others)
         statement += f"; also binding: {also}"
+    statement += _doubted(checks)
     return Verdict(
         group=CAUSES[cause].group,
         cause=cause,
@@ -158,6 +192,9 @@ def _unbound(
     sight = next((c for c in facts.ceilings.found if c.sessions is not None), None)
     if sight is not None:
         statement += f"; {_sight(sight, facts.live.most())}"
+        if any(check.check == "think_time" and check.status != "ok" for check in checks):
+            statement += ", a lower bound, for users hardly think"
+    statement += _doubted(checks)
     # Time of a cause that nobody measured would be missing an explanation, or sit in a call whose
     # attempts were not recorded; where there is little of either, nothing can hide.
     hidden = unexplained >= WATCH_SHARE or any(check.check == "attempts" for check in checks)
@@ -171,6 +208,16 @@ def _unbound(
         statement=statement,
         confidence=_confidence(step, facts, checks),
     )
+
+
+def _doubted(checks: list[Check]) -> str:
+    """What is wrong with the run, where that changes what the verdict means."""
+    told = [
+        words
+        for (name, status), words in _DOUBTS.items()
+        if any(check.check == name and check.status == status for check in checks)
+    ]
+    return f"; mind of this run: {' and '.join(told)}" if told else ""
 
 
 def _sight(ceiling: Ceiling, seen: int) -> str:
@@ -190,8 +237,18 @@ def _withheld(facts: Facts, checks: list[Check]) -> Verdict | None:
         why = "no turn was found in this run"
     elif not facts.wall_s:
         why = "all turns are empty: they end when they start"
+    elif any(check.check == "moments" for check in checks):
+        why = "its times are no moments of our days"
     elif any(check.check == "sums" and check.status == "fail" for check in checks):
         why = "the causes do not add up to the turns' durations"
+    elif any(
+        check.check == "spans_lost"
+        and isinstance(check.value, float)
+        and check.value >= MOST_LOST
+        and check.status == "fail"
+        for check in checks
+    ):
+        why = "at least half of its turns left no span"
     else:
         return None
     return Verdict(
@@ -208,6 +265,6 @@ def _confidence(step: int, facts: Facts, checks: list[Check]) -> Confidence:
     if turns < FEW_TURNS:
         return "low"
     step -= turns < MIN_TURNS
-    step -= any(check.status == "fail" for check in checks)
+    step -= len({check.check for check in checks if check.status == "fail"})
     step -= facts.unfinished >= UNFINISHED_SHARE * turns
     return _STEPS[max(0, step)]

@@ -126,6 +126,14 @@ def span(length_s: float) -> str:
     return f"{_three(length_s / 86_400)} days"
 
 
+def size(size_bytes: float) -> str:
+    """``512 B``, ``1.94 KiB``, ``95.5 MiB``, ``23.5 GiB``: three digits of the unit that fits."""
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if abs(size_bytes) >= factor:
+            return f"{_three(size_bytes / factor)} {unit}"
+    return f"{_three(size_bytes)} B"
+
+
 def dollars(value: float | None) -> str:
     """``$12.30``, ``$0.0042``: cents, or three digits where there are none; a dash for unknown."""
     if value is None:

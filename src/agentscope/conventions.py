@@ -102,6 +102,10 @@ CACHE_READ_TOKENS: Final = _attribute(
 CACHE_WRITE_TOKENS: Final = _attribute(
     "gen_ai.usage.cache_write.input_tokens", int, "input tokens written to the provider's cache"
 )
+CACHE_WRITE_1H_TOKENS: Final = _attribute(
+    "agentscope.llm.cache_write_1h.input_tokens", int,
+    "of the tokens written to the cache, those to be kept for an hour: they cost more",
+)  # fmt: skip
 REASONING_TOKENS: Final = _attribute(
     "gen_ai.usage.reasoning.output_tokens", int, "output tokens spent on reasoning"
 )
@@ -576,6 +580,10 @@ CPU_TIME: Final = _metric(
 )
 MEMORY_USAGE: Final = _metric("process.memory.usage", "gauge", "By", "resident memory")
 THREAD_COUNT: Final = _metric("process.thread.count", "gauge", "{thread}", "threads of the process")
+PROCESSES: Final = _metric(
+    "agentscope.processes", "gauge", "{process}",
+    "processes that these figures are of: workers that share one /metrics add up",
+)  # fmt: skip
 FD_COUNT: Final = _metric(
     "process.unix.file_descriptor.count",
     "gauge",
@@ -664,3 +672,34 @@ SDK_FOLDED: Final = _metric(
 SDK_INTERNAL_ERRORS: Final = _metric(
     "agentscope.sdk.internal_errors", "counter", "{error}", "our own faults, caught", ("where",)
 )
+
+LOAD_METRICS: Final[dict[str, Metric]] = {}
+"""Every metric that the load generator serves about itself: the recorder writes none of them."""
+
+
+def _load_metric(
+    name: str,
+    instrument: Instrument,
+    unit: str,
+    doc: str,
+    attributes: tuple[str, ...] = (),
+    buckets: tuple[float, ...] = (),
+) -> Metric:
+    metric = Metric(f"agentscope.load.{name}", instrument, unit, doc, attributes, buckets)
+    LOAD_METRICS[metric.name] = metric
+    return metric
+
+
+LOAD_USERS: Final = _load_metric("users", "gauge", "{user}", "simulated users that are there")
+LOAD_STAGE: Final = _load_metric(
+    "stage", "gauge", "1", "1 for the stage of the load run that is on", ("stage",)
+)
+LOAD_REQUESTS: Final = _load_metric(
+    "requests", "counter", "{request}", "requests of simulated users, by how they ended",
+    ("name", "outcome"),
+)  # fmt: skip
+LOAD_REQUEST_DURATION: Final = _load_metric(
+    "request.duration", "histogram", "s",
+    "time from sending a request to the last byte of its answer, as a simulated user saw it",
+    ("name",), TURN_BUCKETS,
+)  # fmt: skip

@@ -8,13 +8,25 @@ from collections.abc import Sequence
 
 from agentscope_analyzer.commands._command import Command, CommandError
 from agentscope_analyzer.commands.analyze import Analyze
+from agentscope_analyzer.commands.dashboards import Dashboards
 from agentscope_analyzer.commands.demo import Demo
 from agentscope_analyzer.commands.mock_llm import MockLlm
+from agentscope_analyzer.commands.questions import Questions
 from agentscope_analyzer.commands.record import Record
+from agentscope_analyzer.commands.trace import Trace
+from agentscope_analyzer.errors import AnalysisError
 
 __all__ = ["COMMANDS", "Command", "CommandError", "main"]
 
-COMMANDS: tuple[type[Command], ...] = (Demo, Record, Analyze, MockLlm)
+COMMANDS: tuple[type[Command], ...] = (
+    Demo,
+    Record,
+    Analyze,
+    Trace,
+    Questions,
+    MockLlm,
+    Dashboards,
+)
 """Every verb, in the order in which the help lists them."""
 
 _EXTRA_OF = {
@@ -41,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"agentscope {command.name}: {error}", file=sys.stderr)
         return error.exit_code
+    except AnalysisError as error:
+        print(f"agentscope {command.name}: {error}", file=sys.stderr)
+        return 2
     except ModuleNotFoundError as error:
         extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
         if extra is None:

@@ -8,12 +8,14 @@ import sys
 from typing import TYPE_CHECKING, ClassVar
 
 from agentscope_analyzer.commands._command import CommandError
+from agentscope_analyzer.commands._layers import add_layers_option, analyze_layers
 
 if TYPE_CHECKING:
     from agentscope_analyzer.document import Report
     from agentscope_analyzer.thresholds import Threshold
 
 FAILED, DAMAGED = 1, 3
+STDOUT = "-"
 
 
 class Analyze:
@@ -26,13 +28,25 @@ class Analyze:
     @classmethod
     def configure(cls, parser: argparse.ArgumentParser) -> None:
         """Add the arguments."""
-        parser.add_argument("run", metavar="RUN", help="run directory, or OTLP-JSON files")
+        parser.add_argument(
+            "run", metavar="RUN", nargs="?", help="run directory, or OTLP-JSON files"
+        )
         parser.add_argument(
             "--json",
             metavar="FILE",
             nargs="?",
             const="-",
             help="write the report as JSON to FILE, or to standard output instead of the text",
+        )
+        parser.add_argument(
+            "--html", metavar="FILE", help="write the report with its pictures to one HTML file"
+        )
+        parser.add_argument(
+            "--markdown",
+            metavar="FILE",
+            nargs="?",
+            const="-",
+            help="write it as a pull request comment to FILE, or to standard output",
         )
         parser.add_argument(
             "--target-p50", metavar="S", type=_positive, default=3.0, help="seconds (default: 3)"
@@ -54,9 +68,18 @@ class Analyze:
             default=[],
             help='exit with 1 if it holds, or if the run has no such value: "p95_s > 8"',
         )
+        add_layers_option(parser)
 
     def run(self, args: argparse.Namespace) -> int:
         """Analyse and print; 0 fine, 1 a --fail-on held, 2 usage, 3 the input is too damaged."""
+        if args.layers is not None:
+            if args.html is not None or args.markdown is not None:
+                raise CommandError("--html and --markdown show one run; leave --layers out")
+            return analyze_layers(args, _say)
+        if args.run is None:
+            raise CommandError("name a run directory: agentscope analyze RUN")
+        if args.json == args.markdown == STDOUT:
+            raise CommandError("--json and --markdown both print; give one of them a FILE")
         from agentscope_analyzer.ceilings.quotas import quota_given
         from agentscope_analyzer.ingest import IngestError
         from agentscope_analyzer.report import Targets, analyze_run
@@ -73,19 +96,33 @@ class Analyze:
             )
         except IngestError as error:
             raise CommandError(str(error)) from None
-        _print(report, args.json)
+        _print(report, args)
         failed = _failed(report, thresholds)
         if report.verdict.confidence == "withheld":
             return DAMAGED
         return FAILED if failed else 0
 
 
-def _print(report: Report, json_file: str | None) -> None:
-    from agentscope_analyzer.reporters import json
+def _print(report: Report, args: argparse.Namespace) -> None:
+    """The text on standard output, unless another form was asked for there; then the files."""
+    from agentscope_analyzer.reporters import html, json, markdown
 
-    if json_file == "-":
+    if args.json == STDOUT:
         _say(json.dumps(report) + "\n")
-        return
+    elif args.markdown == STDOUT:
+        _say(markdown.render(report))
+    else:
+        _say(_text(report))
+    for path, reporter in ((args.json, json), (args.html, html), (args.markdown, markdown)):
+        if path is not None and path != STDOUT:
+            try:
+                reporter.write(report, path)
+            except OSError as error:
+                msg = f"cannot write {path}: {error.strerror}; give a file that can be written"
+                raise CommandError(msg) from None
+
+
+def _text(report: Report) -> str:
     from rich.console import Console
 
     from agentscope_analyzer.reporters import terminal
@@ -93,13 +130,7 @@ def _print(report: Report, json_file: str | None) -> None:
     console = Console()
     with console.capture() as page:
         terminal.render(report, console)
-    _say(page.get())
-    if json_file is not None:
-        try:
-            json.write(report, json_file)
-        except OSError as error:
-            msg = f"cannot write {json_file}: {error.strerror}; give a file that can be written"
-            raise CommandError(msg) from None
+    return page.get()
 
 
 def _say(text: str) -> None:

@@ -17,7 +17,17 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Protocol
 
-__all__ = ["Asker", "Column", "HeaderError", "Param", "Question", "ask", "expanded", "questions"]
+__all__ = [
+    "Asker",
+    "Column",
+    "HeaderError",
+    "Param",
+    "Question",
+    "ask",
+    "expanded",
+    "questions",
+    "tables_of",
+]
 
 
 class Queryable(Protocol):
@@ -116,6 +126,15 @@ def questions() -> Mapping[str, Question]:
                 question_id = f"{topic.name}/{file.name.removesuffix('.sql')}"
                 found[question_id] = parse(question_id, file.read_text(encoding="utf-8"))
     return found
+
+
+def tables_of(question: Question) -> frozenset[str]:
+    """The tables that a question reads, itself or through helpers."""
+    helpers = {q.table: q for q in questions().values() if q.is_helper}
+    found: set[str] = set()
+    for name in question.reads:
+        found |= tables_of(helpers[name]) if name in helpers else {name}
+    return frozenset(found)
 
 
 def expanded(question: Question, prepared: frozenset[str] = frozenset()) -> str:

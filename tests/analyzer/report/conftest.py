@@ -1,6 +1,7 @@
 """A run told turn by turn, as the tables that ingest and attribution leave behind."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 import pytest
@@ -60,6 +61,44 @@ class Story:
         )
         self.span(trace_id, kind="SERVER", is_turn=True, span_id=turn_id, **times)
         return trace_id
+
+    def crowd(
+        self,
+        users: int,
+        length_s: float,
+        took_s: Callable[[float, Random], float],
+        *,
+        think_s: tuple[float, float] = (1.0, 4.0),
+        every_s: float = 0.0,
+        late_s: float = 0.0,
+        seed: int = 1,
+    ) -> None:
+        """Users who think, ask, wait for the answer, and begin a session anew after a few turns.
+
+        ``took_s`` is how long a turn takes that begins then; a user comes ``every_s`` seconds, and
+        what was due is sent ``late_s`` later.
+        """
+        for user in range(users):
+            random = Random(f"{seed}/{user}")
+            free_s, turn = user * every_s, 0
+            while (due_s := free_s + random.uniform(*think_s)) < length_s:
+                start_s = due_s + late_s
+                duration_s = took_s(start_s, random)
+                session, turn = f"{user}/{turn // 6}", turn + 1
+                trace = self.turn(session, start_s, ("llm.first_token", duration_s))
+                self.load.append(
+                    {
+                        "t_intended": T0_NS / 1e9 + due_s,
+                        "t_start": T0_NS / 1e9 + start_s,
+                        "duration_s": duration_s,
+                        "trace_id": trace,
+                        "session": session,
+                        "turn": turn,
+                        "user": str(user),
+                        "status": 200,
+                    }
+                )
+                free_s = start_s + duration_s
 
     def span(self, trace_id: str, **columns: Any) -> str:
         """Any other span; returns its id."""

@@ -4,11 +4,15 @@ import heapq
 import random
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import pytest
 
-from agentscope_analyzer.ceilings.demand import LiveSessions, demand_of
+from agentscope_analyzer.ceilings.demand import Demands
 from agentscope_analyzer.ceilings.window_rule import sessions_within
+from agentscope_analyzer.sql import Asker
+
+T0_S = 1_790_000_000.0
 
 Call = tuple[float, int]
 """When, by which session."""
@@ -58,14 +62,16 @@ def most_sessions(quota: int, answer_s: tuple[float, float]) -> int:
 @pytest.mark.parametrize(("quota", "answer_s"), [(600, (0.8, 1.5)), (900, (3.0, 6.0))])
 @pytest.mark.parametrize("seconds", [60.0, 300.0])
 def test_the_ceiling_is_within_a_tenth_of_the_truth(
-    quota: int, answer_s: tuple[float, float], seconds: float
+    story: Any, quota: int, answer_s: tuple[float, float], seconds: float
 ) -> None:
     """The truth: the most sessions that the bucket carries with less than 1 % refused."""
     truth = most_sessions(quota, answer_s)
     third = truth // 3
-    asked = [(str(number), at_s, 1.0) for at_s, number in calls_of(third, seconds, answer_s)]
-    live = LiveSessions.of_turns([(str(number), 0.0, seconds) for number in range(third)])
-    demand = demand_of(live, asked, [], 0.0, seconds)
+    traces = [story.turn(str(n), 0.0, ("llm.first_token", seconds)) for n in range(third)]
+    for at_s, number in calls_of(third, seconds, answer_s):
+        story.call(traces[number], at_s)
+    demands = Demands(Asker(story.told()), T0_S, T0_S + seconds)
+    demand = demands.of("requests", "openai", "gpt-4o-mini")
     rate = demand.per_minute() if demand is not None else None
     assert rate is not None
     assert sessions_within(quota, *rate) == pytest.approx(truth, rel=0.10)

@@ -39,6 +39,7 @@ def test_a_quota_becomes_a_number_of_sessions(story: Any) -> None:
             "limit of openai gpt-4o-mini from rate-limit headers; window rule, at most 1 % of "
             "minutes over; means alone say 9; 6 sessions"
         ),
+        relief="more pods will not help: the quota is the account's",
     )
 
 
@@ -115,6 +116,10 @@ def test_a_pool_is_full_where_littles_law_says() -> None:
         reached=False,
         binding=False,
         basis="Little's law on connections in use, sampled: 2 at 8 live sessions",
+        relief=(
+            "a larger pool helps, or holding connections shorter; more pods will not help once the "
+            "database itself is full"
+        ),
     )
     unknown = {**pool, "size_connections": None}
     assert pool_ceiling(unknown, live_mean=8.0, stretch_s=60.0, waited_share=0.0) == (

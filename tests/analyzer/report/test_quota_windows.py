@@ -40,6 +40,7 @@ def test_the_window_that_the_recorder_saw_is_used(story: Any) -> None:
             "limit of openai gpt-4o-mini from metric agentscope.llm.ratelimit.limit; window rule, at "
             "most 1 % of 10 s windows over; means alone say 59; 6 sessions"
         ),
+        relief="more pods will not help: the quota is the account's",
     )
 
 
@@ -67,7 +68,7 @@ def test_a_days_quota_in_a_run_of_minutes_says_how_long_it_lasts(story: Any) -> 
     )
     assert ceiling.demand_per_session == pytest.approx(8640, rel=0.01)
     assert ceiling.basis == (
-        "limit of openai gpt-4o-mini from metric agentscope.llm.ratelimit.limit; 35.9 requests a "
+        "limit of openai gpt-4o-mini from metric agentscope.llm.ratelimit.limit; 36 requests a "
         "minute as in this run use it up in 2 h, unless it refills meanwhile; sessions by the mean "
         "rule, live on average over a whole day; 6 sessions"
     )
@@ -82,7 +83,7 @@ def test_a_days_quota_that_the_rate_does_not_use_up(story: Any) -> None:
     regular(story, 6, 5)
     (ceiling,) = story.report(limits=[quota_given("llm.requests=100000/day")]).ceilings
     assert (ceiling.sessions, ceiling.reached) == (11.0, False)
-    assert "35.9 requests a minute as in this run do not use it up in a day" in ceiling.basis
+    assert "36 requests a minute as in this run do not use it up in a day" in ceiling.basis
 
 
 def test_a_days_quota_is_reached_when_the_run_alone_used_it_up(story: Any) -> None:

@@ -100,7 +100,7 @@ def test_a_limit_is_read_as_typed() -> None:
     assert quota_given("llm.requests = 14400 / day").per_minute == 10
 
 
-@pytest.mark.parametrize("text", ["requests=150", "llm.requests=0", "llm.requests=150/hour", ""])
+@pytest.mark.parametrize("text", ["requests=150", "llm.requests=0", "llm.requests=150/week", ""])
 def test_another_limit_is_refused_with_an_example(text: str) -> None:
     """The message shows what to type."""
     with pytest.raises(ValueError, match=r"write llm\.requests=150/min"):

@@ -10,18 +10,36 @@ KEYS = {
     "run": "id started ended duration_s turns sessions spans instances rejected complete",
     "turns": "p50_s p90_s p95_s p99_s max_s error_rate per_second ttfb_p50_s ttfb_p95_s",
     "attribution": "seconds groups causes",
+    "tail": (
+        "slow_turns middle_turns slow_s middle_s difference_s shape_s slow_calls middle_calls "
+        "causes statement"
+    ),
+    "growth": (
+        "least_turns most_turns least_in_flight most_in_flight least_s most_s change_s low_s "
+        "high_s causes statement"
+    ),
     "verdict": "group cause share statement confidence",
     "llm": (
         "calls calls_per_turn attempts retries_hidden rate_limited backoff_s tokens by_model "
         "cost_usd prices"
     ),
-    "memory": "base_bytes bytes_per_live_session bytes_per_ended_session low high leak",
+    "memory": (
+        "base_bytes bytes_per_live_session bytes_per_ended_session low high leak limit_bytes "
+        "time_to_limit_s basis"
+    ),
+    "margin": "first second times statement untold",
+    "scalability": (
+        "model gamma alpha alpha_low alpha_high beta beta_low beta_high aicc peak_sessions "
+        "peak_low peak_high peak_turns_per_s knee_sessions knee_low knee_high knee "
+        "largest_sessions valid_to_sessions loads statement"
+    ),
 }
 ROWS = {
     "validity": "check status detail value",
     "findings": "kind cause statement evidence traces",
     "ceilings": (
-        "resource dimension limit unit demand_per_session sessions low high reached binding basis"
+        "resource dimension limit unit demand_per_session sessions low high reached binding basis "
+        "censored relief"
     ),
 }
 
@@ -45,11 +63,16 @@ def test_every_key_is_there(story: Any) -> None:
         "validity",
         "turns",
         "attribution",
+        "tail",
+        "growth",
         "verdict",
         "findings",
         "ceilings",
+        "margin",
         "llm",
         "memory",
+        "scalability",
+        "exemplar",
         "questions",
     ]
     assert report["schema"] == "agentscope.report/1"
@@ -62,6 +85,10 @@ def test_every_key_is_there(story: Any) -> None:
         "low": None,
         "high": None,
         "p95_share": 0.5,
+        "share_low": None,
+        "share_high": None,
+        "p95_share_low": None,
+        "p95_share_high": None,
     }
     evidence = {" ".join(row) for finding in report["findings"] for row in finding["evidence"]}
     assert evidence == {"name value unit limit question"}

@@ -15,7 +15,7 @@ run story: 30 turns of 6 sessions in 177 s, 150 spans, 1 instance
 
 VERDICT
   The provider's quota binds: 33 % of turn time; 30 of 60 attempts refused with 429 or 529; p95 3 s
-  (2 s without any contention); 60 requests/min are used up at 25 live sessions [24, 28], so more
+  (2 s without any contention); 60 requests/min are used up at 27 live sessions [25, 30], so more
   pods will not help
   confidence: high
 
@@ -40,7 +40,7 @@ RULED OUT
                       still for 0 % of the run; the loop was never later than 4 ms
 
 NOT MEASURED, SO NOT RULED OUT
-  llm.generation      no model call was streamed: see llm.first_token
+  llm.generation      no first chunk of an answer was recorded: see llm.first_token
   llm.connection      no wait for a connection and no agentscope.http.pool metric
   db.pool             no wait for a connection and no db.client.connection metric
   runtime.cpu         the CPU time of single turns was not recorded
@@ -59,12 +59,22 @@ WHERE 90 s OF TURN TIME WENT
   llm.rate_limit      30 s   33 %  ███████             33 %
   db.query             3 s  3.3 %  █                  3.3 %
 
+WHY THE SLOWEST TURNS ARE SLOW
+  No tail to explain: the slowest turns take hardly longer than middle ones (3 s against 3 s)
+
+WHAT GROWS WITH LOAD
+  Load hardly varied (1 and 1 turns in flight): nothing can be said to grow with it
+
 CEILINGS
-  resource                limit  a session     sessions  reached
-  llm.requests  60 requests/min       2.11  25 [24, 28]  yes, first
+  resource                   limit  a session       sessions  reached
+  llm.requests     60 requests/min     ≥ 1.92  ≤ 27 [25, 30]  yes, first
+  First limit: llm.requests at no more than 27 live sessions [25, 30]; more pods will not help: the
+  quota is the account's
   llm.requests: limit of openai gpt-4o-mini from rate-limit headers; window rule, at most 1 % of
-  minutes over; means alone say 28; 6 sessions; extrapolated from 59-s windows; corrected for
-  back-off; refused attempts taken as not charged
+  minutes over; means alone say 31; 6 sessions; extrapolated from 48-s windows; corrected for
+  back-off; refused attempts taken as not charged; refusals held sessions back, so demand is at
+  least this, sessions at most
+  scalability         not enough data: 24 turns to go by, 100 are needed
 
 TURNS
                    p50  p90    p95  p99  max  a second  failed
@@ -81,7 +91,8 @@ MODEL CALLS
   cost: $0.00081 by PRICES
 
 CAN THIS RUN BE BELIEVED?
-  ok: turns, length, sums, rejected, goodbye, failed, unattributed
+  ok  models  no call to a model says which host it went to: mock or provider is not known
+  ok: turns, length, sums, rejected, goodbye, failed, timeouts, think_time, unattributed
 """
 
 

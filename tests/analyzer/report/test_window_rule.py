@@ -1,12 +1,17 @@
 """Ceilings in sessions: the window rule, its demand and its interval."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
-from agentscope_analyzer.ceilings.demand import LiveSessions, demand_of, merged, window_of
+from agentscope_analyzer.ceilings.demand import Demands, LiveSessions, window_of
 from agentscope_analyzer.ceilings.window_rule import Demand, sessions_within
+from agentscope_analyzer.sql import Asker, ask
+
+T0_S = 1_790_000_000.0
+MODEL = ("requests", "openai", "gpt-4o-mini")
 
 
 def test_the_window_rule_solves_its_equation() -> None:
@@ -29,10 +34,12 @@ def test_means_alone_give_the_arithmetic_of_a_published_load_test(
     assert sessions_within(150, mean, bursts) < 0.75 * sessions
 
 
-def test_live_sessions_are_counted_from_first_turn_to_last() -> None:
+def test_live_sessions_are_counted_from_first_turn_to_last(story: Any) -> None:
     """A session lives through the pauses between its turns."""
-    live = LiveSessions.of_turns([("a", 0, 2), ("b", 5, 6), ("a", 8, 10), ("c", 10, 11)])
-    assert (live.names, live.most(), live.mean(0, 10)) == (("a", "b", "c"), 2, 1.1)
+    for session, at_s, took_s in (("a", 0, 2), ("b", 5, 1), ("a", 8, 2), ("c", 10, 1)):
+        story.turn(session, at_s, ("llm.first_token", took_s))
+    live = LiveSessions.of_rows(ask(story.told(), "ceilings/sessions"))
+    assert (live.names, live.most(), live.mean(T0_S, T0_S + 10)) == (("a", "b", "c"), 2, 1.1)
 
 
 @pytest.mark.parametrize(("stretch_s", "window_s"), [(600, 60), (180, 60), (90, 30)])
@@ -41,11 +48,13 @@ def test_short_runs_are_cut_into_three_windows(stretch_s: float, window_s: float
     assert window_of(stretch_s) == window_s
 
 
-def test_demand_is_what_was_asked_for_each_minute_of_life() -> None:
+def test_demand_is_what_was_asked_for_each_minute_of_life(story: Any) -> None:
     """Two sessions over three windows of 60 s; b lives for half of the time and asks as often."""
-    live = LiveSessions.of_turns([("a", 0, 180), ("b", 0, 90)])
-    asked = [("a", at, 1.0) for at in (0, 30, 60, 90, 120, 150)] + [("b", 0, 1.0), ("b", 30, 1.0)]
-    demand = demand_of(live, asked, [], 0, 180)
+    a = story.turn("a", 0, ("llm.first_token", 180))
+    b = story.turn("b", 0, ("llm.first_token", 90))
+    for trace, at_s in [*((a, at_s) for at_s in range(0, 180, 30)), (b, 0), (b, 30)]:
+        story.call(trace, at_s)
+    demand = Demands(Asker(story.told()), T0_S, T0_S + 180).of(*MODEL)
     assert demand is not None
     # cells (c, e): a (2, 1) (2, 1) (2, 1), b (2, 1) (0, ½): μ = 8 / 4.5, σ² = Σ(c - μe)² / Σe
     mean = 8 / 4.5
@@ -53,21 +62,35 @@ def test_demand_is_what_was_asked_for_each_minute_of_life() -> None:
     assert demand.per_minute() == pytest.approx((mean, math.sqrt(variance)))
 
 
-def test_time_held_back_is_no_time_to_ask() -> None:
+def test_time_held_back_is_no_time_to_ask(story: Any) -> None:
     """Whoever slept half of its life after a 429 would have asked twice as often."""
-    live = LiveSessions.of_turns([("a", 0, 180)])
-    asked = [("a", at, 1.0) for at in (0, 60, 120)]
-    held = [("a", at + 20, at + 50) for at in (0, 60, 120)]
-    free, slept = demand_of(live, asked, [], 0, 180), demand_of(live, asked, held, 0, 180)
+    minute = [("llm.first_token", 20), ("llm.rate_limit", 30), ("llm.first_token", 10)]
+    trace = story.turn("a", 0, *minute, *minute, *minute)
+    for at_s in (0, 60, 120):
+        story.call(trace, at_s)
+    demands = Demands(Asker(story.told()), T0_S, T0_S + 180)
+    free, slept = demands.of(*MODEL), demands.of(*MODEL, held_back="llm.rate_limit")
     assert free is not None
     assert slept is not None
     assert (free.per_minute(), slept.per_minute()) == ((1.0, 0.0), (2.0, 0.0))
 
 
-def test_parallel_turns_of_a_session_are_held_back_once() -> None:
+def test_parallel_turns_of_a_session_are_held_back_once(story: Any) -> None:
     """Two turns that sleep at the same time take the session's time only once."""
-    held = [("a", 5.0, 9.0), ("b", 0.0, 1.0), ("a", 0.0, 6.0), ("a", 9.0, 10.0), ("a", 20.0, 21.0)]
-    assert merged(held) == [("a", 0.0, 10.0), ("a", 20.0, 21.0), ("b", 0.0, 1.0)]
+    for session, from_s, to_s in (
+        ("a", 5, 9),
+        ("b", 0, 1),
+        ("a", 0, 6),
+        ("a", 9, 10),
+        ("a", 20, 21),
+    ):
+        story.turn(session, from_s, ("llm.rate_limit", to_s - from_s))
+    assert ask(story.told(), "ceilings/waited", cause="llm.rate_limit") == [
+        {"wall_s": 12.0, "sessions": 2}
+    ]
+    demand = Demands(Asker(story.engine), T0_S, T0_S + 30).of(*MODEL, held_back="llm.rate_limit")
+    assert demand is not None
+    assert list(demand.e * demand.window_s) == pytest.approx([10.0, 0.0])  # a paused from 10 to 20
 
 
 def test_short_windows_are_scaled_to_a_minute() -> None:

@@ -2,6 +2,8 @@
 --
 -- Some instrumentations count cached input beside the rest of the input and not in it; where there is
 -- more of it than input, that is certain, and it is added.
+-- Logfire's span for the rest of a streamed answer is no call of its own: what it says belongs to the
+-- call whose answer began just before it, and only where there is none does it stand for the call.
 -- @reads  spans
 -- @column trace_id VARCHAR           trace
 -- @column span_id VARCHAR            span of the call
@@ -24,16 +26,74 @@
 -- @column resend_count INTEGER       how often it was sent again, where the span itself says so
 -- @column scope VARCHAR              instrumentation that recorded it
 -- @column response_id VARCHAR        the provider's id of the answer; NULL where unknown
-WITH calls AS (
+WITH told AS (
   SELECT
     *,
-    COALESCE(cache_read_tokens, 0) + COALESCE(cache_write_tokens, 0) AS cached_tokens
+    COALESCE(cache_read_tokens, 0) + COALESCE(cache_write_tokens, 0) AS cached_tokens,
+    COALESCE(attrs['gen_ai.request.model'], model, '') AS asked_model,
+    starts_with(scope, 'logfire.') AND COALESCE(attrs['logfire.span_type'], '') = 'log' AS rests
   FROM spans
   WHERE wait_kind IS NULL AND db_system IS NULL AND tool IS NULL AND runtime_event IS NULL
     AND (
       (kind <> 'SERVER' AND operation IN ('chat', 'text_completion', 'generate_content', 'embeddings'))
       OR (kind = 'CLIENT' AND operation IS NULL AND model IS NOT NULL)
     )
+), pairs AS (       -- each rest with the calls before it, each call with the rests behind it
+  SELECT
+    r.trace_id AS trace_id,
+    r.span_id AS rest_id,
+    c.span_id AS span_id,
+    ROW_NUMBER() OVER (PARTITION BY r.trace_id, r.span_id ORDER BY c.end_ns DESC, c.span_id) AS of_rest,
+    ROW_NUMBER() OVER (PARTITION BY c.trace_id, c.span_id ORDER BY r.start_ns, r.span_id) AS of_call
+  FROM told AS r
+  JOIN told AS c
+    ON c.trace_id = r.trace_id AND c.parent_id = r.parent_id AND c.scope = r.scope
+    AND c.asked_model = r.asked_model AND c.end_ns - 10000000 <= r.start_ns
+    AND r.start_ns - 1000000000 <= c.end_ns
+  WHERE r.rests AND NOT c.rests AND c.output_tokens IS NULL
+), rests AS (
+  SELECT
+    p.trace_id AS trace_id,
+    p.rest_id AS rest_id,
+    p.span_id AS span_id,
+    r.end_ns AS end_ns,
+    r.start_ns AS start_ns,
+    r.input_tokens AS input_tokens,
+    r.output_tokens AS output_tokens,
+    r.cache_read_tokens AS cache_read_tokens,
+    r.cache_write_tokens AS cache_write_tokens,
+    r.reasoning_tokens AS reasoning_tokens,
+    r.cached_tokens AS cached_tokens
+  FROM pairs AS p
+  JOIN told AS r ON r.trace_id = p.trace_id AND r.span_id = p.rest_id
+  WHERE p.of_rest = 1 AND p.of_call = 1
+), calls AS (
+  SELECT
+    c.trace_id AS trace_id,
+    c.span_id AS span_id,
+    c.parent_id AS parent_id,
+    c.provider AS provider,
+    c.model AS model,
+    c.asked_model AS asked_model,
+    c.start_ns AS start_ns,
+    COALESCE(r.end_ns, c.end_ns) AS end_ns,
+    c.operation AS operation,
+    COALESCE(c.streamed, CASE WHEN r.rest_id IS NOT NULL THEN TRUE END) AS streamed,
+    COALESCE(c.first_chunk_s, CAST(r.start_ns - c.start_ns AS DOUBLE) / 1e9) AS first_chunk_s,
+    COALESCE(c.input_tokens, r.input_tokens) AS input_tokens,
+    COALESCE(c.output_tokens, r.output_tokens) AS output_tokens,
+    COALESCE(c.cache_read_tokens, r.cache_read_tokens) AS cache_read_tokens,
+    COALESCE(c.cache_write_tokens, r.cache_write_tokens) AS cache_write_tokens,
+    COALESCE(c.reasoning_tokens, r.reasoning_tokens) AS reasoning_tokens,
+    COALESCE(r.cached_tokens, c.cached_tokens) AS cached_tokens,
+    c.status AS status,
+    c.billing_code AS billing_code,
+    c.resend_count AS resend_count,
+    c.scope AS scope,
+    c.attrs AS attrs
+  FROM told AS c
+  LEFT JOIN rests AS r ON r.trace_id = c.trace_id AND r.span_id = c.span_id
+  WHERE NOT c.rests OR c.span_id NOT IN (SELECT rest_id FROM rests)
 )
 SELECT
   trace_id,
@@ -41,7 +101,7 @@ SELECT
   parent_id,
   COALESCE(provider, '') AS provider,
   COALESCE(model, '') AS model,
-  COALESCE(attrs['gen_ai.request.model'], model, '') AS asked_model,
+  asked_model,
   start_ns,
   end_ns,
   COALESCE(operation = 'embeddings', FALSE) AS embeds,
