@@ -10,6 +10,7 @@ from opentelemetry.trace import get_current_span
 
 from agentscope import conventions as c
 from agentscope import lifecycle
+from agentscope.pages import Pages
 from agentscope.recording.context import ContextToken, attach, attached_span, detach
 from agentscope.recording.guard import internal_error
 from agentscope.recording.recorder import Recorder
@@ -51,7 +52,9 @@ class AgentScopeMiddleware:
 
     ``session`` says where a request's session id stands: ``"path:NAME"``, ``"header:NAME"``,
     ``"query:NAME"`` or a function of the scope. ``metrics_path`` is answered with Prometheus
-    text, unless the application has a route of its own there; None for no such path.
+    text, ``resources_path`` with the process's own figures as JSON (to callers on this machine, or
+    with the token of ``AGENTSCOPE_RESOURCES_TOKEN``), unless the application has a route of its own
+    there; None for no such path.
     """
 
     def __init__(
@@ -60,12 +63,12 @@ class AgentScopeMiddleware:
         *,
         session: str | SessionOf | None = None,
         metrics_path: str | None = "/metrics",
+        resources_path: str | None = None,
     ) -> None:
         self.app = app
         self._session_of = session_source(session)
         self._knows_session = session is not None
-        self._metrics_path = metrics_path
-        self._ending = metrics_path or "\0"
+        self._pages = Pages(app, metrics_path, resources_path)
         self._turn_routes: set[str] = set()
         self.templates = RouteTemplates(app)
         self._serving = False
@@ -84,11 +87,11 @@ class AgentScopeMiddleware:
                 outer.session_of = functools.partial(self.session_of, scope)
             await self.app(scope, receive, send)
             return
-        if kind == "http" and scope["path"].endswith(self._ending) and self._is_ours(scope):
-            from agentscope.export.prometheus import serve
-
-            await serve(recorder, send, scope["headers"])
-            return
+        if kind == "http" and scope["path"].endswith(self._pages.endings):
+            answer = self._pages.of(scope)
+            if answer is not None:
+                await answer(recorder, scope, send)
+                return
         opened = self._open(recorder, scope, send)
         if opened is None:
             await self.app(scope, receive, send)
@@ -147,15 +150,6 @@ class AgentScopeMiddleware:
         finally:
             if not over:  # it knows no lifespan, or was cancelled in it
                 lifecycle.leave_application()
-
-    def _is_ours(self, scope: Scope) -> bool:
-        if scope["method"] not in ("GET", "HEAD") or not lifecycle.settings().prometheus:
-            return False
-        # Behind a proxy's prefix (uvicorn --root-path) the path begins with the prefix.
-        if scope["path"].removeprefix(scope.get("root_path", "")) != self._metrics_path:
-            return False
-        routes = getattr(scope.get("app", self.app), "routes", None) or ()
-        return all(getattr(route, "path", None) != self._metrics_path for route in routes)
 
     def session_of(self, scope: Scope) -> str | None:
         """The request's session id, where it has one."""

@@ -59,12 +59,14 @@ def instrument(
     clients: Literal["auto"] | Iterable[str] = "auto",
     session: str | SessionOf | None = None,
     metrics_path: str | None = "/metrics",
+    resources_path: str | None = None,
 ) -> None:
     """Record ``app``: its turns, ``/metrics``, the runtime, and the client libraries it uses.
 
     ``app`` is a FastAPI or Starlette application; without one, clients and runtime only. Calling
     it twice is calling it once. ``clients`` names the libraries to hook; "auto" takes every
-    supported one that is imported, now or later. Raises ConfigError where something cannot work.
+    supported one that is imported, now or later. ``resources_path``, such as ``"/debug/resources"``,
+    serves the process's own figures to this machine: see AgentScopeMiddleware. Raises ConfigError where something cannot work.
     """
     session_source(session)
     lifecycle.ensure()
@@ -76,7 +78,12 @@ def instrument(
             f"instrument() knows FastAPI and Starlette applications, not {type(app).__name__}; "
             "wrap it yourself: app = agentscope.AgentScopeMiddleware(app)"
         )
-    wrap = functools.partial(AgentScopeMiddleware, session=session, metrics_path=metrics_path)
+    wrap = functools.partial(
+        AgentScopeMiddleware,
+        session=session,
+        metrics_path=metrics_path,
+        resources_path=resources_path,
+    )
     builder = app.build_middleware_stack = _Builder(app, wrap)
     if app.middleware_stack is not None:
         app.middleware_stack = wrap(app.middleware_stack)
