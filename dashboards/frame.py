@@ -11,12 +11,17 @@ from grafana_foundation_sdk.models import dashboard as model
 
 import queries
 from agentscope import conventions as c
+from by_model import MODEL, REQUEST_MODEL
+from links import Board
 from panels import DATASOURCE
 
 TAG: Final = "agentscope"
 REFRESH: Final = "30s"
+ANNOTATION_STEP: Final = "15s"
 
 Panel = Builder[model.Panel]
+
+_CHOSEN: Final = 'job=~"$job", instance=~"$instance"'
 
 
 class Row(NamedTuple):
@@ -27,11 +32,22 @@ class Row(NamedTuple):
     collapsed: bool = False
 
 
-def board(uid: str, title: str, description: str, rows: Sequence[Row]) -> model.Dashboard:
-    """A read-only board of ``rows``, ready to be written; ``uid`` is its file's name too."""
+def board(
+    which: Board,
+    description: str,
+    rows: Sequence[Row],
+    *,
+    of_models: bool = False,
+    of_a_load_run: bool = False,
+) -> model.Dashboard:
+    """A read-only board of ``rows``, ready to be written.
+
+    ``of_models`` lets the reader choose models. ``of_a_load_run`` shows the stages of a load run
+    at once; elsewhere they can be switched on.
+    """
     builder = (
-        dashboard.Dashboard(title)
-        .uid(uid)
+        dashboard.Dashboard(which.title)
+        .uid(which.uid)
         .description(description)
         .tags([TAG])
         .readonly()
@@ -39,8 +55,8 @@ def board(uid: str, title: str, description: str, rows: Sequence[Row]) -> model.
         .time("now-1h", "now")
         .timezone("browser")
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
-        .variables(_variables())
-        .annotations([_restarts()])
+        .variables([*_variables(), *([_models()] if of_models else [])])
+        .annotations([_restarts(), _stages(of_a_load_run)])
         .link(_other_boards())
     )
     for row in rows:
@@ -58,42 +74,68 @@ def board(uid: str, title: str, description: str, rows: Sequence[Row]) -> model.
 def _variables() -> list[Builder[model.VariableModel]]:
     always_there = c.TURNS_ACTIVE.prometheus_name
     turns = f"{c.TURN_DURATION.prometheus_name}_count"
-    chosen = 'job=~"$job", instance=~"$instance"'
     return [
         dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
         _choice("job", "Job", always_there),
         _choice("instance", "Instance", f'{always_there}{{job=~"$job"}}'),
-        _choice(queries.ROUTE, "Route", f"{turns}{{{chosen}}}"),
+        _choice(queries.ROUTE, "Route", f"{turns}{{{_CHOSEN}}}"),
     ]
 
 
-def _choice(label: str, shown_as: str, series: str) -> dashboard.QueryVariable:
+def _models() -> dashboard.QueryVariable:
+    newer = queries.NEWER[c.OPERATION_DURATION].prometheus_name
+    either = f"({c.OPERATION_DURATION.prometheus_name}|{newer})_count"
+    # A call that does not say its model has no such label: all of them is more than any of them.
+    return _choice(
+        MODEL, "Model", f'{{__name__=~"{either}", {_CHOSEN}}}', of=REQUEST_MODEL, all_of_them=".*"
+    )
+
+
+def _choice(
+    name: str, shown_as: str, series: str, of: str = "", all_of_them: str = ".+"
+) -> dashboard.QueryVariable:
     everything = model.VariableOption(selected=True, text=["All"], value=["$__all"])
     return (
-        dashboard.QueryVariable(label)
+        dashboard.QueryVariable(name)
         .label(shown_as)
         .datasource(DATASOURCE)
-        .query(f"label_values({series}, {label})")
+        .query(f"label_values({series}, {of or name})")
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        .all_value(".+")
+        .all_value(all_of_them)
         .current(everything)
     )
 
 
-def _restarts() -> dashboard.AnnotationQuery:
+class _Titled(model.AnnotationQuery):
+    """With what the Prometheus data source adds, and the generator's model does not know."""
+
+    title = ""
+
+    def to_json(self) -> dict[str, object]:
+        return {**super().to_json(), "titleFormat": self.title, "step": ANNOTATION_STEP}
+
+
+class _Annotation(dashboard.AnnotationQuery):
+    def __init__(self, name: str, expr: str, title: str, colour: str, shown: bool) -> None:
+        super().__init__()
+        self._internal = _Titled(name, DATASOURCE, shown, icon_color=colour, expr=expr)
+        self._internal.title = title
+
+
+def _restarts() -> _Annotation:
     # Observed many times a second for as long as the process lives: it falls only at a restart.
-    series = f'{c.LOOP_DELAY.prometheus_name}_count{{job=~"$job", instance=~"$instance"}}'
-    return (
-        dashboard.AnnotationQuery()
-        .name("Restarts")
-        .datasource(DATASOURCE)
-        .enable(True)
-        .icon_color("purple")
-        .expr(f"max by (instance) (resets({series}[{queries.RATE_INTERVAL}])) > 0")
-    )
+    series = f"{c.LOOP_DELAY.prometheus_name}_count{{{_CHOSEN}}}"
+    expr = f"max by (instance) (resets({series}[{queries.RATE_INTERVAL}])) > 0"
+    return _Annotation("Restarts", expr, "{{instance}} restarted", "purple", shown=True)
+
+
+def _stages(shown: bool) -> _Annotation:
+    # Points in a row become one region, from the first to the last.
+    expr = f"max by (stage) ({queries.gauge(c.LOAD_STAGE)}) > 0"
+    return _Annotation("Load stages", expr, "{{stage}}", "blue", shown)
 
 
 def _other_boards() -> dashboard.DashboardLink:

@@ -18,7 +18,8 @@ RANGES: Final = {
 
 RATE_INTERVAL: Final = timedelta(hours=3, minutes=17, seconds=43)
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
+# A $ with a number is a group of label_replace.
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|([A-Za-z_]\w*))")
 
 Node = tuple[Any, tuple[Any, ...]]
 """A node and its parents, the nearest last."""

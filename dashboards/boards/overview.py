@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from grafana_foundation_sdk.models import dashboard as model
 
 from frame import Row, board
+from links import OVERVIEW
 from rows import genai, golden, recorder, routes, runtime, waits
-
-UID: Final = "agentscope-overview"
 
 
 def build() -> model.Dashboard:
     """The board, from the question everybody asks first down to the recorder itself."""
     return board(
-        UID,
-        "Agent overview",
+        OVERVIEW,
         "Golden signals of an agent service, what its turns wait for, its model's quota, and the "
         "process behind it. Made from the recorder's own vocabulary.",
         [

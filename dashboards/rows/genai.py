@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import thresholds
 from agentscope import conventions as c
+from by_model import REQUEST_MODEL
 from frame import Panel
+from links import LLM
 from panels import (
     CALLS_PER_SECOND,
     PER_SECOND,
@@ -15,15 +15,12 @@ from panels import (
     Line,
     lines,
 )
-from queries import gauge, quantile, rate
-
-HEADROOM: Final = f"{gauge(c.RATELIMIT_REMAINING)} / {gauge(c.RATELIMIT_LIMIT)}"
-"""Share of a quota that is left, by instance, provider, model and dimension."""
+from queries import gauge, headroom, quantile, rate, tokens
 
 _QUOTA = "provider, model, dimension"
 _QUOTA_LEGEND = "{{provider}} {{model}} {{dimension}}"
-_MODEL = ("gen_ai_request_model",)
-_MODEL_LEGEND = "{{gen_ai_request_model}}"
+_MODEL = (REQUEST_MODEL,)
+_MODEL_LEGEND = f"{{{{{REQUEST_MODEL}}}}}"
 
 
 def panels() -> list[Panel]:
@@ -36,14 +33,13 @@ def _calls() -> list[Panel]:
         lines(
             c.TOKEN_USAGE,
             "Tokens per second",
-            Line(
-                rate(c.TOKEN_USAGE, "sum", by=(*_MODEL, "gen_ai_token_type")),
-                "{{gen_ai_token_type}} {{gen_ai_request_model}}",
-            ),
+            Line(tokens("input", by=_MODEL), f"input {_MODEL_LEGEND}"),
+            Line(tokens("output", by=_MODEL), f"output {_MODEL_LEGEND}"),
             unit=PER_SECOND,
             shows="tokens of model calls",
             read="Counted when a call ends; input includes what the provider had cached.",
             then="input that grows while turns do not is a context that is never cut.",
+            more=LLM,
         ),
         lines(
             c.OPERATION_FIRST_CHUNK,
@@ -51,6 +47,7 @@ def _calls() -> list[Panel]:
             Line(quantile(0.95, c.OPERATION_FIRST_CHUNK, by=_MODEL), _MODEL_LEGEND),
             read="Streamed calls only; hidden retries and their sleeps are in it.",
             then="compare with model back-off: if that is flat, the provider itself is slower.",
+            more=LLM,
         ),
         lines(
             c.OPERATION_DURATION,
@@ -58,6 +55,7 @@ def _calls() -> list[Panel]:
             Line(quantile(0.95, c.OPERATION_DURATION, by=_MODEL), _MODEL_LEGEND),
             read="From the request to the last chunk.",
             then="longer with the same first chunk: longer answers, or a slow reader.",
+            more=LLM,
         ),
     ]
 
@@ -67,13 +65,14 @@ def _quota() -> list[Panel]:
         lines(
             c.RATELIMIT_REMAINING,
             "Quota left",
-            Line(f"min by ({_QUOTA}) ({HEADROOM})", _QUOTA_LEGEND),
+            Line(f"min by ({_QUOTA}) ({headroom()})", _QUOTA_LEGEND),
             unit=SHARE,
             levels=thresholds.QUOTA_HEADROOM,
             shows="what is left of the provider's quota, as a share of it",
-            read="The lowest reading of any instance, as of the last answer.",
+            read="The lowest reading of any instance; a gap while nobody asks.",
             then="the dimension that touches the floor is the one that binds: more quota for it, "
             "or fewer requests, or fewer tokens a request.",
+            more=LLM,
         ),
         lines(
             c.RATELIMIT_RESET,
@@ -81,6 +80,7 @@ def _quota() -> list[Panel]:
             Line(f"max by ({_QUOTA}) ({gauge(c.RATELIMIT_RESET)})", _QUOTA_LEGEND),
             read="As of the last answer.",
             then="long and rising: load exceeds the quota's refill, so waiting will not help.",
+            more=LLM,
         ),
         lines(
             c.LLM_ATTEMPTS,
@@ -95,6 +95,7 @@ def _quota() -> list[Panel]:
             "without an answer.",
             then="4xx with little quota left are 429s; 5xx and none are the provider or the "
             "network.",
+            more=LLM,
         ),
     ]
 

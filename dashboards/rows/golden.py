@@ -5,9 +5,9 @@ from __future__ import annotations
 import thresholds
 from agentscope import conventions as c
 from frame import Panel
+from links import LLM, LOAD_RUN
 from panels import REQUESTS_PER_SECOND, SHARE, figure
-from queries import gauge, quantile, rate, share_of
-from rows.genai import HEADROOM
+from queries import gauge, headroom, quantile, rate, share_of
 
 
 def panels() -> list[Panel]:
@@ -49,6 +49,7 @@ def panels() -> list[Panel]:
             f"sum ({gauge(c.SESSIONS_ACTIVE)})",
             read="Summed over instances: a session that two instances serve counts in both.",
             then="compare with the capacity that a load run of this version found.",
+            more=LOAD_RUN,
         ),
         figure(
             c.TURNS_ACTIVE,
@@ -57,16 +58,18 @@ def panels() -> list[Panel]:
             read="Equals turns per second times mean duration while the service keeps up. A rise "
             "without more turns per second is a queue.",
             then="see which wait grows with it in the row on waits.",
+            more=LOAD_RUN,
         ),
         figure(
             c.RATELIMIT_REMAINING,
             "Least quota left",
-            f"min ({HEADROOM})",
+            f"min ({headroom()})",
             unit=SHARE,
             levels=thresholds.QUOTA_HEADROOM,
             shows="what is left of the provider's quota, as a share of it",
             read="The scarcest of all models and dimensions, as the provider's headers said in "
-            "the last answer; it does not refill here until the next call.",
+            "the last answer of the last minute or so.",
             then="find the model in the row on model calls; ask for more quota, or send less.",
+            more=LLM,
         ),
     ]

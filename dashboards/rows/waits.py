@@ -5,6 +5,7 @@ from __future__ import annotations
 import thresholds
 from agentscope import conventions as c
 from frame import Panel
+from links import LLM, RUNTIME
 from panels import PLAIN, Line, lines
 from queries import per, quantile, rate
 
@@ -55,6 +56,7 @@ def panels() -> list[Panel]:
             Line(quantile(0.95, c.WAIT_DURATION, by=("kind",)), "{{kind}}"),
             read=f"One wait in twenty is longer; above {c.DELAY_BUCKETS[-1]:g} s it reads that.",
             then="short and many: enlarge the pool; long and few: find who holds the resource.",
+            more=RUNTIME,
         ),
         lines(
             c.LLM_BACKOFF,
@@ -67,6 +69,7 @@ def panels() -> list[Panel]:
             shows="seconds slept between attempts a second, which is how many calls sleep at a time",
             read="Clients do this out of sight: the call only looks slow.",
             then="rate_limit: compare with quota left; retry_backoff: see attempts by status.",
+            more=LLM,
         ),
         lines(
             c.LOOP_DELAY,
@@ -79,5 +82,6 @@ def panels() -> list[Panel]:
             "time looked like. Every turn of the process waits this long whenever it resumes.",
             then="a high p99 with a low median is a blocking call: a recorded run names its "
             "function; a high median is CPU: see the runtime row.",
+            more=RUNTIME,
         ),
     ]

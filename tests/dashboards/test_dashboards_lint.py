@@ -8,18 +8,61 @@ from typing import Any
 import pytest
 
 import lint
+from lint import Excuse
 
 Json = dict[str, Any]
 
 TURNS = "agentscope_turn_duration_seconds"
 CHOSEN = 'job=~"$job", instance=~"$instance"'
+VARIABLES = frozenset({"datasource", "job", "instance", "route"})
 BUCKETS = f"rate({TURNS}_bucket{{{CHOSEN}}}[$__rate_interval])"
 
 
-def test_the_overview_breaks_no_rule(overview: Json) -> None:
+def test_no_board_breaks_a_rule(board: Json) -> None:
     """Everything a reader may rely on: units, descriptions, variables, sound queries."""
-    assert lint.findings(overview) == []
-    assert len(list(lint.panels(overview))) > 30
+    assert lint.findings(board) == []
+    assert len(list(lint.panels(board))) > 20
+
+
+@pytest.mark.parametrize(
+    "excuse", lint.EXCUSES, ids=lambda one: f"{one.board} {one.panel} {one.target}"
+)
+def test_each_excuse_is_needed_and_names_its_reason(boards: list[Json], excuse: Excuse) -> None:
+    """Without it there are just the faults that it excuses, at the place that it names."""
+    (board,) = (one for one in boards if one["uid"] == excuse.board)
+    others = [one for one in lint.EXCUSES if one is not excuse]
+    place = (
+        f"in panel {excuse.panel!r} target {excuse.target}"
+        if excuse.target
+        else f"in annotation {excuse.panel!r}"
+    )
+    found = lint.findings(board, others)
+    assert [fault.partition(":")[0] for fault in found] == list(excuse.rules)
+    for fault in found:
+        assert excuse.series in fault
+        assert fault.endswith(place)
+    assert len(excuse.reason.split()) > 5
+
+
+def test_an_excuse_is_for_one_series_alone(boards: list[Json]) -> None:
+    """In the same query the service's own series still needs the chosen job."""
+    (board,) = (one for one in boards if one["uid"] == "agentscope-load-run")
+    first(board)["targets"][0]["expr"] = (
+        "sum(agentscope_load_users) or sum(agentscope_turns_active)"
+    )
+    assert lint.findings(board) == [
+        f'target-{name}: agentscope_turns_active lacks {name}=~"${name}", in panel '
+        "'Users' target A"
+        for name in ("job", "instance")
+    ]
+
+
+def test_an_excuse_is_for_its_rules_alone(boards: list[Json]) -> None:
+    """The rate of a gauge is a fault, of whatever job."""
+    (board,) = (one for one in boards if one["uid"] == "agentscope-load-run")
+    first(board)["targets"][0]["expr"] = "sum(rate(agentscope_load_users[$__rate_interval]))"
+    (fault,) = lint.findings(board)
+    assert fault.startswith("target-counter-agg: agentscope_load_users outside a rate")
 
 
 @pytest.mark.parametrize(
@@ -67,6 +110,10 @@ def test_the_overview_breaks_no_rule(overview: Json) -> None:
             "target-average: an average of averages weighs the idle like the busy",
         ),
         (
+            f"avg_over_time(sum(agentscope_turns_active{{{CHOSEN}}})[$__range:$__interval])",
+            "target-average: an average of averages weighs the idle like the busy",
+        ),
+        (
             f"sum(agentscope_turns_open{{{CHOSEN}}})",
             "target-known-series: the recorder writes no agentscope_turns_open",
         ),
@@ -74,12 +121,33 @@ def test_the_overview_breaks_no_rule(overview: Json) -> None:
             f"sum by (rout) (rate({TURNS}_count{{{CHOSEN}}}[$__rate_interval]))",
             f"target-known-labels: {TURNS}_count has no ['rout']",
         ),
+        (
+            f'{{__name__=~"agentscope_turns_a.*|agentscope_e", {CHOSEN}, route="x"}}',
+            "target-known-labels: agentscope_turns_active has no ['route']",
+        ),
+        (
+            f'{{__name__=~"agentscope_nothing", {CHOSEN}}}',
+            "target-known-series: the recorder writes no agentscope_nothing",
+        ),
     ],
 )
 def test_a_query_with_one_fault_has_one_finding(expr: str, fault: str) -> None:
     """Each of the rules for queries, alone."""
-    names = frozenset({"datasource", "job", "instance", "route"})
-    assert list(lint.target_faults(expr, names)) == [fault]
+    assert list(lint.target_faults(expr, VARIABLES)) == [fault]
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        f"sum (avg_over_time(agentscope_turns_active{{{CHOSEN}}}[$__rate_interval]))",
+        f"histogram_quantile(0.5, sum by (le) ({BUCKETS} or {BUCKETS}))",
+        f'sum by (path) (label_replace({BUCKETS}, "path", "$1", "route", "(.*)"))',
+        f"max_over_time((sum ({BUCKETS}))[$__range:$__rate_interval] @ end())",
+    ],
+)
+def test_a_sound_query_has_none(expr: str) -> None:
+    """A gauge's mean over time, two names of one metric, a label made, the best of a range."""
+    assert list(lint.target_faults(expr, VARIABLES)) == []
 
 
 def variable(board: Json, name: str) -> Json:
@@ -92,7 +160,6 @@ def first(board: Json) -> Json:
 
 _PLANTED: list[tuple[str, Callable[[Json], object]]] = [
     ("uneditable-dashboard", lambda b: b.update(editable=True)),
-    ("board-uid", lambda b: b.pop("uid")),
     ("board-refresh", lambda b: b.update(refresh="5s")),
     ("panel-id", lambda b: first(b).update(id=3)),
     ("target-known-series", lambda b: b["annotations"]["list"][0].update(
@@ -100,6 +167,8 @@ _PLANTED: list[tuple[str, Callable[[Json], object]]] = [
     ("template-datasource", lambda b: variable(b, "datasource").update(label="Prometheus")),
     ("template-job", lambda b: variable(b, "job").update(label="job")),
     ("template-instance", lambda b: variable(b, "instance").update(allValue=".*")),
+    ("template-route", lambda b: variable(b, "route").update(allValue="")),
+    ("template-route", lambda b: variable(b, "route").update(multi=False)),
     ("template-route", lambda b: variable(b, "route")["datasource"].update(uid="prometheus")),
     ("template-on-time-change-reload", lambda b: variable(b, "route").update(refresh=1)),
     ("template-label-promql", lambda b: variable(b, "job").update(query="metrics(agentscope.*)")),
@@ -123,6 +192,14 @@ def test_a_planted_fault_is_found(
     """One fault in the real board, one finding, by the rule's name."""
     plant(overview)
     assert [fault.partition(":")[0] for fault in lint.findings(overview)] == [rule]
+
+
+def test_a_board_without_a_uid_is_found(overview: Json) -> None:
+    """It would be a new board at each import, and has no excuses: those name their board."""
+    del overview["uid"]
+    assert [fault.partition(":")[0] for fault in lint.findings(overview)] == [
+        "board-uid", "target-job", "target-instance",
+    ]  # fmt: skip
 
 
 def test_folded_rows_are_linted_too(overview: Json) -> None:

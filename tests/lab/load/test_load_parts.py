@@ -123,7 +123,7 @@ def test_settings_read_locusts_options(tmp_path: Path) -> None:
     """Values are the strings of the command line: a Locust master sends them to its workers."""
     options = Namespace(
         run_dir=str(tmp_path), think="1,2", stream_share="0.5", turn_timeout="30", script="",
-        stages="1:2s", seed="7",
+        stages="1:2s", seed="7", metrics_port="9646",
     )  # fmt: skip
     assert LoadSettings.of(options) == LoadSettings(
         run_dir=tmp_path,
@@ -132,6 +132,7 @@ def test_settings_read_locusts_options(tmp_path: Path) -> None:
         turn_timeout_s=30.0,
         stages=(Stage("stage 1", 1, 2.0),),
         seed=7,
+        metrics_at=("127.0.0.1", 9646),
     )
     assert LoadSettings.of(None) == LoadSettings()
 

@@ -66,7 +66,7 @@ def exchange(
         if sent:
             line.duration_s = line.duration_s or now_s() - line.t_start
             line.session = line.session or session()
-            run.lines.write(line)
+            run.record(line)
 
 
 def _receive(response: Any, line: RequestLine, judge: Callable[[Body], str | None]) -> None:

@@ -55,6 +55,13 @@ class RunManifest:
             self.stages[-1]["end_ns"] = self.ended_ns
         self.write()
 
+    @property
+    def current_stage(self) -> str | None:
+        """The name of the stage that is on; None before the run and after it."""
+        if not self.stages or self.ended_ns is not None:
+            return None
+        return str(self.stages[-1]["name"])
+
     def write(self) -> None:
         """Replace the file: a reader sees the old one or the new one, never half of it."""
         self.run_dir.mkdir(parents=True, exist_ok=True)

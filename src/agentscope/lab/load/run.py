@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
 import time
 from collections.abc import Callable
 from random import Random
@@ -17,8 +18,9 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from agentscope.lab.load.lines import LineWriter
+from agentscope.lab.load.lines import LineWriter, RequestLine
 from agentscope.lab.load.manifest import MANIFEST, RunManifest
+from agentscope.lab.load.metrics import LoadCollector, RequestCounts, serve
 from agentscope.lab.load.settings import LoadSettings, add_arguments
 from agentscope.lab.load.shape import StagedRamp
 
@@ -26,6 +28,7 @@ RAMP, STEADY = "ramp", "steady"
 """The stages of a run that was given none."""
 
 _STAGE_MESSAGE = "agentscope_stage"
+_COUNTS = "agentscope_counts"
 _WORKER_GRACE_S = 5.0
 _log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class LoadRun:
         self.environment = environment
         self.settings = LoadSettings.of(environment.parsed_options)
         self.lines = LineWriter(self.settings.run_dir)
+        self.counts = RequestCounts()
         self.stage = self.settings.stages[0].name if self.settings.stages else RAMP
         self._process = ""
         self._users = 0
@@ -56,6 +60,11 @@ class LoadRun:
         if run is None:
             run = _runs[environment] = cls(environment)
         return run
+
+    def record(self, line: RequestLine) -> None:
+        """A request has ended, however it did: write its line, count it."""
+        self.lines.write(line)
+        self.counts.add(line)
 
     def new_user(self) -> tuple[str, Random]:
         """An id that no other process gives, and the user's own source of chance."""
@@ -77,8 +86,38 @@ def _on_init(environment: Environment, **_: Any) -> None:
     run, runner = LoadRun.of(environment), environment.runner
     if not isinstance(runner, MasterRunner) and runner is not None:
         runner.register_message(_STAGE_MESSAGE, lambda msg, **_: setattr(run, "stage", msg.data))
-    if not isinstance(runner, WorkerRunner):
+    if isinstance(runner, WorkerRunner):
+        _listen(environment.events.report_to_master, lambda data, **_: _report(run, data))
+    else:
         _lead(run)
+
+
+def _report(run: LoadRun, data: dict[str, Any]) -> None:
+    data[_COUNTS] = run.counts.take()
+
+
+def _serve_metrics(run: LoadRun, manifest: RunManifest) -> None:
+    """Serve the generator's own metrics until Locust quits, if they are asked for."""
+    if run.settings.metrics_at is None:
+        return
+    runner, hooks = run.environment.runner, run.environment.events
+
+    def merge(data: dict[str, Any], **_: Any) -> None:
+        if _COUNTS in data:  # a worker that was started with another locustfile has none
+            run.counts.merge(data[_COUNTS])
+
+    host, port = run.settings.metrics_at
+    collector = LoadCollector(
+        run.counts,
+        users=lambda: 0 if runner is None else runner.user_count,
+        stage=lambda: manifest.current_stage,
+    )
+    try:
+        stop = serve(collector, host, port)
+    except OSError as error:
+        sys.exit(f"--metrics-port {host}:{port}: {error.strerror}; take another one")
+    _listen(hooks.worker_report, merge)
+    _listen(hooks.quit, lambda **_: stop())
 
 
 def _lead(run: LoadRun) -> None:
@@ -116,6 +155,7 @@ def _lead(run: LoadRun) -> None:
         if not settings.stages:
             announce(STEADY, user_count)
 
+    _serve_metrics(run, manifest)
     _listen(hooks.test_start, on_start)
     _listen(hooks.spawning_complete, on_spawned)
     _listen(hooks.test_stop, lambda **_: manifest.end())

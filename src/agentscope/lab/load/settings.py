@@ -23,6 +23,8 @@ class LoadSettings:
     scripts: tuple[Script, ...] = SCRIPTS
     stages: tuple[Stage, ...] = ()
     seed: int | None = None
+    metrics_at: tuple[str, int] | None = None
+    """Host and port on which the generator's own metrics are served."""
 
     @classmethod
     def of(cls, options: Any) -> LoadSettings:
@@ -37,6 +39,7 @@ class LoadSettings:
             scripts=load_scripts(Path(options.script)) if options.script else SCRIPTS,
             stages=parse_stages(options.stages) if options.stages else (),
             seed=None if options.seed is None else int(options.seed),
+            metrics_at=parse_address(options.metrics_port) if options.metrics_port else None,
         )
 
 
@@ -55,6 +58,14 @@ def parse_share(text: str | float) -> float:
     if not 0 <= share <= 1:
         raise ValueError(f"{text!r} is not a share from 0 to 1")
     return share
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port from ``9646`` or ``0.0.0.0:9646``. Raises ValueError."""
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError(f"{text!r} is not a port such as 9646, or 0.0.0.0:9646")
+    return host or "127.0.0.1", int(port)
 
 
 def add_arguments(parser: Any) -> None:
@@ -111,6 +122,14 @@ def add_arguments(parser: Any) -> None:
         default=None,
         metavar="N",
         help="makes scripts and think times repeatable",
+    )
+    group.add_argument(
+        "--metrics-port",
+        type=_checked(parse_address),
+        default="",
+        metavar="[HOST:]PORT",
+        help="serve users, stage and requests to Prometheus, on 127.0.0.1 if no host is given; a "
+        "master serves the sums over its workers (off)",
     )
 
 

@@ -1,0 +1,1 @@
+"""Alerts and recording rules: the thresholds of the boards, watched when nobody looks."""

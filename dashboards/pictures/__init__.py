@@ -1,0 +1,1 @@
+"""Pictures of the boards for the README: a developer's tool, not shipped."""
