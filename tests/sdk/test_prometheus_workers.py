@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from agentscope import conventions as c
-from agentscope.export.prometheus import render, workers
+from agentscope.export.prometheus import merging, render, workers
 from agentscope.recording.recorder import Recorder
 from agentscope.testing import Recorded, recording
 
@@ -27,11 +29,22 @@ for _ in range(int(sys.argv[1])):
     with agentscope.turn("t", session="s"):
         pass
 assert agentscope.flush(5)
-from agentscope import lifecycle
+from agentscope import conventions, lifecycle
+with lifecycle.recorder.instruments.lock:
+    lifecycle.recorder.instruments.set(conventions.CGROUP_THROTTLED_TIME, (), 7.0)
 for act in lifecycle.recorder.each_second:
     act()
 print("ready", flush=True)
 time.sleep(60)
+"""
+
+SPEAKER = """
+import sys
+from pathlib import Path
+from agentscope.export.prometheus.speaker import Speaker
+speaker = Speaker(Path(sys.argv[1]))
+for line in sys.stdin:
+    print(speaker.part(float(line)), flush=True)
 """
 
 
@@ -40,7 +53,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     directory = tmp_path / "shared"
     directory.mkdir()
     monkeypatch.setenv(workers.VARIABLE, str(directory))
-    monkeypatch.setattr(workers, "_skipped", set())
+    monkeypatch.setattr(merging, "_skipped", set())
     yield directory
     if workers._publisher is not None:
         workers._publisher.close()
@@ -53,6 +66,16 @@ def scraped(recorder: Recorder) -> dict[str, float]:
         sample.name + str(sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
+    }
+
+
+def exemplars(recorder: Recorder) -> dict[str, dict[str, str]]:
+    text = render(recorder, "application/openmetrics-text; version=1.0.0")[0].decode()
+    return {
+        sample.name + str(sorted(sample.labels.items())): sample.exemplar.labels
+        for family in openmetrics(text)
+        for sample in family.samples
+        if sample.exemplar is not None
     }
 
 
@@ -86,6 +109,7 @@ def own(recorded: Recorded) -> Recorder:
     with recorded.recorder.instruments.lock:
         recorded.recorder.instruments.set(c.SESSIONS_ACTIVE, (), 2)
         recorded.recorder.instruments.set(c.LOOP_DELAY_MAX, (), 0.5)
+        recorded.recorder.instruments.set(c.CGROUP_THROTTLED_TIME, (), 7.0)
     return recorded.recorder
 
 
@@ -111,6 +135,73 @@ def test_counts_of_all_workers_gauges_of_the_living(shared: Path, own: Recorder)
         for process in (first, second):
             if process.poll() is None:
                 end(process)
+
+
+def test_what_the_container_counts_is_told_once(shared: Path, own: Recorder) -> None:
+    """All workers read the same throttled seconds: their sum would be as many times too much."""
+    other = worker(1)
+    try:
+        assert scraped(own)["agentscope_cgroup_cpu_throttled_time_seconds_total[]"] == 7
+    finally:
+        end(other)
+    assert scraped(own)["agentscope_cgroup_cpu_throttled_time_seconds_total[]"] == 7
+
+
+def test_when_the_one_who_tells_it_ends_another_goes_on(tmp_path: Path) -> None:
+    """Nothing is told twice, and nothing is missing; not even after the directory was swept."""
+    lock = tmp_path / "lock"
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "-c", SPEAKER, str(lock)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    )  # fmt: skip
+
+    def part(speaker: subprocess.Popen[str], total: float) -> float:
+        assert speaker.stdin is not None
+        assert speaker.stdout is not None
+        speaker.stdin.write(f"{total}\n")
+        speaker.stdin.flush()
+        return float(speaker.stdout.readline())
+
+    try:
+        assert [part(first, 10), part(second, 10)] == [10, 0]
+        assert [part(first, 12), part(second, 12)] == [12, 0]
+        lock.unlink()
+        assert [part(first, 13), part(second, 13)] == [13, 0]
+        first.kill()
+        first.wait()
+        assert part(second, 16) == 3
+        assert 13 + part(second, 20) == 20
+    finally:
+        for speaker in (first, second):
+            speaker.kill()
+            speaker.wait()
+            for pipe in (speaker.stdin, speaker.stdout):
+                assert pipe is not None
+                pipe.close()
+
+
+def test_exemplars_of_all_workers_the_newest_of_each_bucket(shared: Path, own: Recorder) -> None:
+    """Whichever worker is asked; a dead one's are gone, and a torn file is passed over."""
+    (shared / "agentscope-exemplars_torn.json").write_text('[["agentscope_turn', encoding="utf-8")
+    told = {name: value for name, value in exemplars(own).items() if "turn_duration" in name}
+    assert len(told) == 1  # five turns of a second, in one bucket
+    other = worker(3)  # turns of no time at all, in another
+    try:
+        both = {name: value for name, value in exemplars(own).items() if "turn_duration" in name}
+        assert len(both) == 2
+        assert told.items() <= both.items()
+        assert all(len(of["trace_id"]) == 32 for of in both.values())
+    finally:
+        end(other)
+    left = {name: value for name, value in exemplars(own).items() if "turn_duration" in name}
+    assert left == told
+    names = [path.name for path in shared.glob("agentscope-exemplars*")]
+    assert sorted(name.partition("_")[2].partition("-")[0] for name in names) == sorted(
+        [str(os.getpid()), "torn.json"]
+    )
 
 
 def test_broken_files_fail_no_scrape(shared: Path, own: Recorder) -> None:
@@ -146,6 +237,31 @@ def test_the_services_own_metrics_are_read_with_ours(shared: Path, own: Recorder
     assert (found["orders_total[]"], found["kept[]"]) == (6, 3)
     assert "busy[]" not in found
     assert turns(found) == 5
+
+
+def test_the_answer_of_workers_is_one_of_a_single_process(
+    shared: Path, own: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sample for sample, also in the order that OpenMetrics asks for: series by series."""
+    with own.instruments.lock:
+        for number in range(3):
+            own.instruments.observe(c.GC_PAUSE, (str(number),), 0.02 * number)
+            own.instruments.add(c.TOOL_CALLS, (f"tool-{number}", "ok"), 1.5)
+            own.instruments.set(c.HTTP_POOL_IN_USE, (f"pool-{number}",), 4.0)
+    accept = "application/openmetrics-text; version=1.0.0"
+    together = {family.name: family for family in openmetrics(render(own, accept)[0].decode())}
+    monkeypatch.delenv(workers.VARIABLE)
+    alone = {family.name: family for family in openmetrics(render(own, accept)[0].decode())}
+
+    def samples(family: Family) -> set[str]:
+        return {f"{one.name}{sorted(one.labels.items())} {one.value}" for one in family.samples}
+
+    ours = [name for name in alone if name.startswith(("agentscope_", "agent_"))]
+    assert len(ours) > 8
+    for name in ours:
+        assert together[name].type == alone[name].type
+        assert together[name].documentation == alone[name].documentation
+        assert samples(together[name]) == samples(alone[name])
 
 
 def test_a_gauge_that_is_gone_is_gone(shared: Path, own: Recorder) -> None:

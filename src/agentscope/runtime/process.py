@@ -18,7 +18,7 @@ DESCRIPTORS_EVERY = 10
 
 
 class ProcessSampler:
-    """CPU seconds, resident memory, threads; descriptors and what limits them all every tenth time.
+    """CPU seconds, memory, threads, itself as one; descriptors and all limits every tenth time.
 
     The process is looked up at the first sample: after a fork this object is a new one and must
     not report its parent.
@@ -39,6 +39,7 @@ class ProcessSampler:
         instruments.set(c.CPU_TIME, ("system",), cpu.system)
         instruments.set(c.MEMORY_USAGE, (), memory.rss)
         instruments.set(c.THREAD_COUNT, (), threads)
+        instruments.set(c.PROCESSES, (), 1)
         if self._samples % DESCRIPTORS_EVERY == 0:
             self._sample_limits(instruments)
         self._samples += 1

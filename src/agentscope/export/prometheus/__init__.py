@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from agentscope.export.prometheus import workers
 from agentscope.export.prometheus.aliases import AliasFamily, aliases_of
 from agentscope.export.prometheus.families import counted, family_of, without_older_names
+from agentscope.export.prometheus.pace import Pace, PacedSamples
 from agentscope.recording.guard import note_error
 from agentscope.recording.recorder import Recorder
 
@@ -31,14 +32,15 @@ Header = tuple[bytes, bytes]
 class InstrumentsCollector(Collector):
     """The recorder's instruments as prometheus_client wants them."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, pace: Pace | None = None) -> None:
         self._recorder = recorder
+        self._pace = pace or Pace()
 
     def collect(self) -> Iterator[Family]:
         """Every metric that has a series, as of now."""
         clock = self._recorder.clock
         for metric, points in counted(self._recorder):
-            yield family_of(metric, points, clock)
+            yield family_of(metric, self._pace.over(points), clock)
 
 
 def render(recorder: Recorder, accept: str = "") -> tuple[bytes, str]:
@@ -49,15 +51,18 @@ def render(recorder: Recorder, accept: str = "") -> tuple[bytes, str]:
     Exemplars are told to who asks for OpenMetrics.
     """
     recorder.flush(FLUSH_S)
+    pace = Pace()
     shared = workers.directory()
     if shared is None:
-        ours, theirs = list(InstrumentsCollector(recorder).collect()), _collected(REGISTRY)
+        ours, theirs = list(InstrumentsCollector(recorder, pace).collect()), _collected(REGISTRY)
     else:
         workers.publish(recorder, shared)
-        ours, theirs = workers.merged(shared), []
-    aliases = aliases_of(ours)
+        ours, theirs = workers.merged(shared, pace), []
+    aliases = aliases_of(ours, pace)
     if recorder.genai_names == "new":
         ours = list(without_older_names(ours))
+    for family in ours:
+        family.samples = PacedSamples(family.samples, pace)
     encode, content_type = choose_encoder(accept)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Families(_named_once([*aliases, *ours, *theirs])))

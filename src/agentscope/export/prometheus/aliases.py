@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from prometheus_client.metrics_core import Metric as Family
 
 from agentscope import conventions as c
+from agentscope.export.prometheus.pace import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +62,21 @@ class AliasFamily(Family):
     """An alias with its series. Where a service has a metric of that name, its own is right."""
 
 
-def aliases_of(families: Iterable[Family]) -> list[Family]:
+def aliases_of(families: Iterable[Family], pace: Pace) -> list[Family]:
     """The aliases of those of our metrics that have a series."""
     by_name = {family.name: family for family in families}
     return [
-        _renamed(alias, by_name[name])
+        _renamed(alias, by_name[name], pace)
         for alias in ALIASES
         if (name := alias.of.prometheus_name.removesuffix("_total")) in by_name
     ]
 
 
-def _renamed(alias: Alias, family: Family) -> AliasFamily:
+def _renamed(alias: Alias, family: Family, pace: Pace) -> AliasFamily:
     kind = "counter" if alias.sums_only else family.type
     renamed = AliasFamily(alias.name.removesuffix("_total"), alias.doc, kind)
     sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = defaultdict(float)
-    for sample in family.samples:
+    for sample in pace.over(family.samples):
         suffix = sample.name.removeprefix(family.name)
         if alias.sums_only:
             if suffix != "_sum":

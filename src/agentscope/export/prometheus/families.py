@@ -40,7 +40,7 @@ def without_older_names(families: Iterable[Family]) -> Iterator[Family]:
 OurFamily = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
-def family_of(metric: c.Metric, points: list[Point], clock: Clock) -> OurFamily:
+def family_of(metric: c.Metric, points: Iterable[Point], clock: Clock) -> OurFamily:
     """One metric's family, with its name and labels in Prometheus's spelling."""
     name = metric.prometheus_name
     labels = metric.prometheus_labels

@@ -9,8 +9,6 @@ the files that dead workers of ours leave are folded into one.
 from __future__ import annotations
 
 import fcntl
-import json
-import logging
 import os
 import secrets
 import threading
@@ -19,28 +17,30 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
-from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from agentscope import conventions as c
+from agentscope.export.prometheus import exemplars, merging
 from agentscope.export.prometheus.families import bounds_of, counted
+from agentscope.export.prometheus.pace import Pace
+from agentscope.export.prometheus.speaker import OF_THE_CONTAINER, Speaker
 from agentscope.recording.instruments import Point
 from agentscope.recording.recorder import Recorder
 
-_log = logging.getLogger("agentscope")
-
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 LOCK_NAME = ".agentscope-lock"
+SPEAKER_NAME = ".agentscope-speaker"
 ARCHIVE = "agentscope-ended"
 """Stands for the process in the name of the files that hold what ended workers had counted."""
+
+EXEMPLARS_EVERY = 5
+"""Of how many times that counts are published, once a second, exemplars are one time."""
 
 MAX_CLOCK_DOUBT_S = 5
 """When a process was started is reckoned from the wall clock, which may have been set since."""
 
 _publisher: Publisher | None = None
-_skipped: set[str] = set()
 
 
 def directory() -> Path | None:
@@ -82,6 +82,11 @@ class Publisher:
         number = secrets.randbelow(1 << 32)  # a process may record anew
         self._pid = os.getpid()
         self._owner = f"{os.getpid()}-{started_s}-{_pid_namespace()}-{number}"
+        self._speakers = {
+            metric: Speaker(shared / f"{SPEAKER_NAME}-{_pid_namespace()}-{metric.name}")
+            for metric in OF_THE_CONTAINER
+        }
+        self._writes = 0
         self._writing = threading.Lock()
         self._files: dict[str, MmapedDict] = {}
         self._gauges: dict[str, set[str]] = {}
@@ -90,32 +95,41 @@ class Publisher:
     def write(self) -> None:
         """Bring the files up to date."""
         with self._writing:
-            live: dict[str, dict[str, float]] = {}
-            for metric, points in counted(self.recorder):
-                values = live.setdefault(_kind_of(metric), {})
-                for point in points:
-                    values.update(self._values(metric, point))
+            pace = Pace()
             self.shared.mkdir(parents=True, exist_ok=True)
+            taken = counted(self.recorder)
+            live: dict[str, dict[str, float]] = {}
+            for metric, points in taken:
+                values = live.setdefault(_kind_of(metric), {})
+                for point in pace.over(points):
+                    values.update(self._values(metric, point))
             for kind, values in live.items():
-                self._write(kind, values)
+                self._write(kind, values, pace)
+            if self._writes % EXEMPLARS_EVERY == 0:
+                exemplars.write(self._exemplars_path(), taken, self.recorder.clock, pace)
+            self._writes += 1
 
     def close(self) -> None:
         """Another recorder takes over: what this one had counted still counts, its gauges do not."""
         with self._writing:
+            if os.getpid() == self._pid:
+                self._exemplars_path().unlink(missing_ok=True)
+            for speaker in self._speakers.values():
+                speaker.close()
             for kind in list(self._files):
                 if kind.startswith("gauge") and os.getpid() == self._pid:
                     self._forget(kind)
                 else:
                     self._files.pop(kind).close()
 
-    def _write(self, kind: str, values: dict[str, float]) -> None:
+    def _write(self, kind: str, values: dict[str, float], pace: Pace) -> None:
         gone = not self._gauges.get(kind, set()) <= values.keys()
         if kind in self._files and (gone or not self._path(kind).exists()):
             self._forget(kind)  # such a file has no way to lose one of its series
         if kind not in self._files:
             self._files[kind] = MmapedDict(str(self._path(kind)))
         file = self._files[kind]
-        for key, value in values.items():
+        for key, value in pace.over(values.items()):
             file.write_value(key, value, 0.0)
         if kind.startswith("gauge"):
             self._gauges[kind] = set(values)
@@ -127,10 +141,15 @@ class Publisher:
     def _path(self, kind: str) -> Path:
         return self.shared / f"{kind}_{self._owner}.db"
 
+    def _exemplars_path(self) -> Path:
+        return self.shared / f"{exemplars.PREFIX}{self._owner}{exemplars.SUFFIX}"
+
     def _values(self, metric: c.Metric, point: Point) -> Iterator[tuple[str, float]]:
         name = metric.prometheus_name
         if metric.instrument != "histogram":
-            yield self._key(metric, point, name, None), point.value
+            speaker = self._speakers.get(metric)
+            value = point.value if speaker is None else speaker.part(point.value)
+            yield self._key(metric, point, name, None), value
             return
         yield self._key(metric, point, f"{name}_sum", None), point.value
         for bound, count in zip(bounds_of(metric), point.bucket_counts, strict=True):
@@ -163,33 +182,21 @@ def _pid_namespace() -> int:
         return 0
 
 
-def merged(shared: Path) -> list[Family]:
+def merged(shared: Path, pace: Pace) -> list[Family]:
     """The metrics of all workers, those of dead ones as far as they still count."""
     with _locked(shared):
-        _bury(shared)
-        files = [str(path) for path in sorted(shared.glob("*.db")) if _is_sound(path)]
-        families = list(MultiProcessCollector.merge(files, accumulate=True))
-    skipped = CounterMetricFamily(
-        "agentscope_sdk_worker_files_skipped",
-        "files of workers that could not be read, and what they held is missing",
-    )
-    skipped.add_metric([], len(_skipped))
-    return [*families, skipped]
+        _bury(shared, pace)
+        files = sorted(shared.glob("*.db"))
+        ours = [path for path in files if _is_ours(path)]
+        theirs = [path for path in files if not _is_ours(path)]
+        families = merging.merged(ours, theirs, pace)
+        exemplars.attach(families, shared)
+    return families
 
 
-def _is_sound(path: Path) -> bool:
-    """Whether the file can be read; one that cannot is passed over, and that is said once."""
-    try:
-        for key, _, _, _ in MmapedDict.read_all_values_from_file(str(path)):
-            json.loads(key)
-    except FileNotFoundError:
-        return False
-    except Exception as error:  # struct.error, RuntimeError, UnicodeDecodeError, ValueError, …
-        if path.name not in _skipped:
-            _skipped.add(path.name)
-            _log.warning("agentscope: %s is no readable metrics file: %r", path, error)
-        return False
-    return True
+def _is_ours(path: Path) -> bool:
+    kind, _, owner = path.stem.rpartition("_")
+    return kind in merging.FOLDS and (owner == ARCHIVE or owner.count("-") == 3)
 
 
 @contextmanager
@@ -203,8 +210,11 @@ def _locked(shared: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _bury(shared: Path) -> None:
+def _bury(shared: Path, pace: Pace) -> None:
     """Remove the gauges of dead workers, and fold what our own had counted into one file a kind."""
+    for path in shared.glob(f"{exemplars.PREFIX}*"):
+        if not _is_alive(path.stem.rpartition("_")[2]):
+            path.unlink(missing_ok=True)
     for path in shared.glob("*.db"):
         kind, _, owner = path.stem.rpartition("_")
         if owner == ARCHIVE or _is_alive(owner):
@@ -212,9 +222,9 @@ def _bury(shared: Path) -> None:
         with suppress(FileNotFoundError):
             if kind.startswith("gauge_live") or not path.stat().st_size:
                 path.unlink()
-            elif "-" in owner and kind in ("counter", "histogram") and _is_sound(path):
+            elif _is_ours(path) and (values := merging.read(path, pace)) is not None:
                 archive = MmapedDict(str(shared / f"{kind}_{ARCHIVE}.db"))
-                for key, value, _, _ in MmapedDict.read_all_values_from_file(str(path)):
+                for key, value in values:
                     archive.write_value(key, archive.read_value(key)[0] + value, 0.0)
                 archive.close()
                 path.unlink()
