@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 _MEMORY_LIMIT: Final = "700MB"
+_IDS: Final = frozenset({"turn_id", "trace_id", "span_id", "start_ns", "end_ns"})
 
 WRITTEN: tuple[Table, ...] = (TURNS, SECTIONS, BOUNDS)
 """The tables that attribution leaves to whoever comes after it."""
@@ -96,7 +97,8 @@ def attribute_file(plan: Plan, engine: Engine, path: Path, folder: Path, number:
     table = prepared_spans(engine, marked=plan.marked)
     outcome = attribute_table(plan, engine, table, twins)
     for kind in WRITTEN:
-        with open_parquet(result_path(folder, kind, number), kind.arrow) as writer:
+        path = result_path(folder, kind, number)
+        with open_parquet(path, kind.arrow, plain=_IDS) as writer:
             for rows in outcome.tables.get(kind.name, ()):
                 writer.write_table(rows.select(kind.arrow.names).cast(kind.arrow))
     return Outcome(outcome.totals)

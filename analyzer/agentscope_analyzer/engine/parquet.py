@@ -17,8 +17,10 @@ def open_parquet(
     """A new private Parquet file; columns in ``plain`` hardly repeat a value. Raises OSError."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     repeating = [leaf for field in schema if field.name not in plain for leaf in _leaves(field)]
+    # LZ4 and not Zstandard: twice the bytes, two thirds of the time. The least and the greatest id
+    # of a row group tell nothing; that a column is NULL throughout saves reading it.
     return pq.ParquetWriter(
-        path, schema, compression="zstd", compression_level=1, use_dictionary=repeating
+        path, schema, compression="lz4", use_dictionary=repeating, write_statistics=repeating
     )
 
 

@@ -137,6 +137,12 @@ def _integer_texts(values: pa.Array) -> pa.Array:
 
 def _array_texts(arrays: pa.StructArray) -> pa.Array:
     """Each list as JSON text, NULL where there is no list."""
+    there = pc.is_valid(arrays)
+    found = _json_lists(arrays.filter(there))  # few attributes are lists
+    return pc.replace_with_mask(pa.nulls(len(arrays), pa.string()), there, found)
+
+
+def _json_lists(arrays: pa.StructArray) -> pa.Array:
     lists = pc.struct_field(arrays, "values")
     elements = pc.list_flatten(lists)
     parts = pc.coalesce(
@@ -152,8 +158,7 @@ def _array_texts(arrays: pa.StructArray) -> pa.Array:
     lengths = pc.fill_null(pc.list_value_length(lists), 0)
     np.cumsum(lengths.to_numpy(zero_copy_only=False), out=offsets[1:])
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), parts), ",")
-    texts = pc.binary_join_element_wise("[", joined, "]", "")
-    return pc.if_else(pc.is_valid(arrays), texts, None)
+    return pc.binary_join_element_wise("[", joined, "]", "")
 
 
 def _quoted(texts: pa.Array) -> pa.Array:
@@ -173,6 +178,11 @@ def _translated(values: pa.Array, translation: Mapping[str, str]) -> pa.Array:
 def _typed(texts: pa.Array, kind: pa.DataType) -> pa.Array:
     if kind == pa.string():
         return texts
+    told = texts.dictionary_encode()  # values repeat, and patterns take long
+    return _typed_values(told.dictionary, kind).take(told.indices)
+
+
+def _typed_values(texts: pa.Array, kind: pa.DataType) -> pa.Array:
     if kind == pa.bool_():
         lower = pc.utf8_lower(texts)
         known = pc.index_in(lower, pa.array(["false", "true"]))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pa_json
@@ -57,9 +58,13 @@ _SPELLED = {
 _NUMBERS: Final = ("kind", "code")
 """Numbers where the start of a block does not say; the recorder and the careful path write so."""
 
+_NULL = re.compile(rb"null")  # twice as fast as `in`
 _NULL_LINE = re.compile(rb"\}\s*null")
+_FEW_LINES: Final = 10_000
 _HEX = np.zeros(256, dtype=bool)
 _HEX[list(b"0123456789abcdefABCDEF")] = True
+
+_Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,7 @@ class _Lines:
 
 def _lines(block: bytes) -> _Lines:
     data = np.frombuffer(block, dtype=np.uint8)
-    ends = np.flatnonzero(data == ord("\n"))
+    ends = _newlines(block)
     if not len(ends) or ends[-1] != len(data) - 1:  # the last line lacks its newline
         ends = np.append(ends, len(data))
     starts = np.append(0, ends[:-1] + 1)
@@ -124,10 +129,21 @@ def _lines(block: bytes) -> _Lines:
     return _Lines(len(ends), first_bytes, int((ends - starts).max()))
 
 
+def _newlines(block: bytes) -> _Places:
+    places: list[int] = []
+    at = block.find(b"\n")
+    while at >= 0:
+        places.append(at)
+        if len(places) > _FEW_LINES:  # a loop over so short lines would take longer than columns
+            return np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n"))
+        at = block.find(b"\n", at + 1)
+    return np.array(places, dtype=np.int64)
+
+
 def _check(block: bytes, lines: _Lines) -> None:
     """Raise Irregular or pyarrow.ArrowInvalid for what the parser must not see."""
     # pyarrow 26 crashes on a null that stands alone, be it behind an object on the same line.
-    if (lines.first_bytes != ord("{")).any() or (b"null" in block and _NULL_LINE.search(block)):
+    if (lines.first_bytes != ord("{")).any() or (_NULL.search(block) and _NULL_LINE.search(block)):
         msg = "a line that is not a JSON object"
         raise Irregular(msg)
     if not block.isascii():  # the parser lets bytes through that are not UTF-8

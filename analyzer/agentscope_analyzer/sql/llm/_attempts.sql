@@ -49,10 +49,25 @@ WITH above AS (
   JOIN llm_inferences AS i ON i.trace_id = above.trace_id AND i.span_id = above.call_id
   WHERE a.kind = 'CLIENT' AND (a.http_method IS NOT NULL OR a.http_status IS NOT NULL)
     AND a.operation IS NULL AND a.model IS NULL
-  QUALIFY a.scope IS NOT DISTINCT FROM FIRST_VALUE(a.scope) OVER (
-    PARTITION BY a.trace_id, i.span_id ORDER BY a.scope IS NOT DISTINCT FROM 'agentscope' DESC, a.scope
+), again AS (        -- most calls are sent once: there is nothing to compare
+  SELECT trace_id, call_id FROM recorded GROUP BY trace_id, call_id HAVING COUNT(*) > 1
+), several AS (
+  SELECT r.*
+  FROM recorded AS r
+  JOIN again ON again.trace_id = r.trace_id AND again.call_id = r.call_id
+  QUALIFY r.scope IS NOT DISTINCT FROM FIRST_VALUE(r.scope) OVER (
+    PARTITION BY r.trace_id, r.call_id ORDER BY r.scope IS NOT DISTINCT FROM 'agentscope' DESC, r.scope
   )
 ), found AS (
+  SELECT
+    *,
+    start_ns AS last_start_ns,
+    CAST(NULL AS BIGINT) AS next_start_ns,
+    COALESCE(billing_code, call_billing_code) IS NOT NULL AS unpaid,
+    billing_code IS NOT NULL AS told_unpaid
+  FROM recorded AS r
+  WHERE NOT EXISTS (SELECT 1 FROM again WHERE again.trace_id = r.trace_id AND again.call_id = r.call_id)
+  UNION ALL
   SELECT
     *,
     MAX(start_ns) OVER (PARTITION BY trace_id, call_id) AS last_start_ns,
@@ -63,7 +78,7 @@ WITH above AS (
     COALESCE(MAX(billing_code) OVER (PARTITION BY trace_id, call_id), call_billing_code)
       IS NOT NULL AS unpaid,
     billing_code IS NOT NULL AS told_unpaid
-  FROM recorded
+  FROM several
 ), judged AS (
   SELECT
     *,

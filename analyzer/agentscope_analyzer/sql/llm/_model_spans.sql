@@ -26,12 +26,36 @@
 -- @column resend_count INTEGER       how often it was sent again, where the span itself says so
 -- @column scope VARCHAR              instrumentation that recorded it
 -- @column response_id VARCHAR        the provider's id of the answer; NULL where unknown
+-- @column address VARCHAR            host that was called; NULL where unknown
+-- @column is_client BOOLEAN          the span names its operation and says that it asked another process
 WITH told AS (
   SELECT
-    *,
-    COALESCE(cache_read_tokens, 0) + COALESCE(cache_write_tokens, 0) AS cached_tokens,
+    trace_id,
+    span_id,
+    parent_id,
+    kind,
+    provider,
+    model,
     COALESCE(attrs['gen_ai.request.model'], model, '') AS asked_model,
-    starts_with(scope, 'logfire.') AND COALESCE(attrs['logfire.span_type'], '') = 'log' AS rests
+    start_ns,
+    end_ns,
+    operation,
+    streamed,
+    first_chunk_s,
+    input_tokens,
+    output_tokens,
+    cache_read_tokens,
+    cache_write_tokens,
+    reasoning_tokens,
+    COALESCE(cache_read_tokens, 0) + COALESCE(cache_write_tokens, 0) AS cached_tokens,
+    status,
+    billing_code,
+    resend_count,
+    scope,
+    attrs['gen_ai.response.id'] AS response_id,
+    attrs['server.address'] AS address,
+    CASE WHEN starts_with(scope, 'logfire.') THEN COALESCE(attrs['logfire.span_type'], '') = 'log'
+      ELSE FALSE END AS rests
   FROM spans
   WHERE wait_kind IS NULL AND db_system IS NULL AND tool IS NULL AND runtime_event IS NULL
     AND (
@@ -90,7 +114,9 @@ WITH told AS (
     c.billing_code AS billing_code,
     c.resend_count AS resend_count,
     c.scope AS scope,
-    c.attrs AS attrs
+    c.response_id AS response_id,
+    c.address AS address,
+    c.kind AS kind
   FROM told AS c
   LEFT JOIN rests AS r ON r.trace_id = c.trace_id AND r.span_id = c.span_id
   WHERE NOT c.rests OR c.span_id NOT IN (SELECT rest_id FROM rests)
@@ -117,5 +143,7 @@ SELECT
   billing_code,
   resend_count,
   scope,
-  NULLIF(attrs['gen_ai.response.id'], '') AS response_id
+  NULLIF(response_id, '') AS response_id,
+  address,
+  kind = 'CLIENT' AND operation IS NOT NULL AS is_client
 FROM calls

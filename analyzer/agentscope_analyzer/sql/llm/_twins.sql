@@ -11,7 +11,7 @@
 -- @column span_id VARCHAR     span that is left out
 -- @column call_id VARCHAR     span that stands for the call
 WITH mixed AS (
-  SELECT trace_id, COUNT(DISTINCT scope) AS scopes FROM llm_model_spans GROUP BY trace_id
+  SELECT trace_id FROM llm_model_spans GROUP BY trace_id HAVING MIN(scope) <> MAX(scope)
 ), tops AS (
   SELECT
     s.trace_id AS trace_id,
@@ -26,7 +26,7 @@ WITH mixed AS (
     regexp_extract(s.asked_model, '[^/]*$') AS asked_model
   FROM llm_model_spans AS s
   LEFT JOIN llm_model_spans AS p ON p.trace_id = s.trace_id AND p.span_id = s.parent_id
-  WHERE p.span_id IS NULL AND s.trace_id IN (SELECT trace_id FROM mixed WHERE scopes > 1)
+  WHERE p.span_id IS NULL AND s.trace_id IN (SELECT trace_id FROM mixed)
 ), nested AS (       -- whoever has a span within another's has not one beside it for the same call
   SELECT m.trace_id AS trace_id, m.parent_id AS span_id, list(m.scope) AS scopes
   FROM llm_model_spans AS m

@@ -3,14 +3,11 @@
 -- One row. Only servers count that calls of models name as theirs: other services refuse, too.
 -- Refusals that ended a call are known from its span, and are taken off by who reads this. A client
 -- that counts under the older and the newer name of the metric is counted once.
--- @reads  metrics, spans, llm_model_spans
+-- @reads  metrics, llm_model_spans
 -- @column refusals BIGINT     answers 429 or 529
 -- @column wall_s DOUBLE       seconds that they took
 WITH servers AS (
-  SELECT DISTINCT s.attrs['server.address'] AS server
-  FROM spans AS s
-  JOIN llm_model_spans AS m ON m.trace_id = s.trace_id AND m.span_id = s.span_id
-  WHERE s.attrs['server.address'] IS NOT NULL
+  SELECT DISTINCT address AS server FROM llm_model_spans WHERE address IS NOT NULL
 ), points AS (
   SELECT
     name,

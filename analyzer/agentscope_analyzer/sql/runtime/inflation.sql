@@ -9,7 +9,13 @@
 -- @column missed BIGINT          awaits that none did
 -- @column hit_median_s DOUBLE    median duration of the former
 -- @column missed_median_s DOUBLE median duration of the latter
-WITH awaits AS (
+WITH blocks AS (
+  SELECT instance, start_ns, end_ns FROM spans WHERE runtime_event = 'loop_blocked'
+), near AS (         -- the only stretches of 20 ms in which an await can end that a block has hit
+  SELECT DISTINCT instance AS near_instance, end_ns // 20000000 + step AS stretch
+  FROM blocks
+  CROSS JOIN (VALUES (-1), (0), (1)) AS steps (step)
+), awaits AS (
   SELECT
     instance,
     start_ns,
@@ -18,19 +24,19 @@ WITH awaits AS (
       WHEN db_system IS NOT NULL THEN 'database'
       WHEN operation IN ('chat', 'text_completion', 'generate_content', 'embeddings') THEN 'model'
       ELSE 'http'
-    END AS kind
+    END AS kind,
+    near_instance IS NOT NULL AS is_near
   FROM spans
+  LEFT JOIN near ON near_instance = instance AND stretch = end_ns // 20000000
   WHERE kind = 'CLIENT'
-), blocks AS (
-  SELECT instance, start_ns, end_ns FROM spans WHERE runtime_event = 'loop_blocked'
 ), marks AS (
-  SELECT instance, end_ns - 1000000 AS at_ns, 0 AS is_await, start_ns AS block_start_ns, end_ns AS block_end_ns,
+  SELECT instance, end_ns - 1000000 AS at_ns, 0 AS is_await, end_ns AS block_end_ns,
     CAST(NULL AS BIGINT) AS start_ns, CAST(NULL AS VARCHAR) AS kind
   FROM blocks
   UNION ALL
-  SELECT instance, end_ns AS at_ns, 1 AS is_await, NULL AS block_start_ns, NULL AS block_end_ns,
-    start_ns, kind
+  SELECT instance, end_ns AS at_ns, 1 AS is_await, CAST(NULL AS BIGINT) AS block_end_ns, start_ns, kind
   FROM awaits
+  WHERE is_near
 ), latest AS (
   SELECT
     is_await,
@@ -48,6 +54,10 @@ WITH awaits AS (
     COALESCE(block_end_ns > start_ns AND end_ns - block_end_ns < 20000000, FALSE) AS hit
   FROM latest
   WHERE is_await = 1
+  UNION ALL
+  SELECT kind, CAST(end_ns - start_ns AS DOUBLE) / 1e9 AS duration_s, FALSE AS hit
+  FROM awaits
+  WHERE NOT is_near
 )
 SELECT
   kind,

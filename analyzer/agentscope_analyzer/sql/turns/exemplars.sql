@@ -10,13 +10,20 @@
 -- @column duration_s DOUBLE   duration of that turn
 WITH ranked AS (
   SELECT
-    k.cause AS cause,
-    ROW_NUMBER() OVER (PARTITION BY k.cause ORDER BY k.ns DESC, k.turn_id) AS place,
-    t.trace_id AS trace_id,
-    CAST(k.ns AS DOUBLE) / 1e9 AS wall_s,
-    t.duration_s AS duration_s
-  FROM turns_spent AS k
-  JOIN turns AS t ON t.turn_id = k.turn_id
-  WHERE k.ns > 0
+    cause,
+    turn_id,
+    ns,
+    ROW_NUMBER() OVER (PARTITION BY cause ORDER BY ns DESC, turn_id) AS place
+  FROM turns_spent
+  WHERE ns > 0
 )
-SELECT cause, place, trace_id, wall_s, duration_s FROM ranked WHERE place <= $top ORDER BY cause, place
+SELECT
+  k.cause AS cause,
+  k.place AS place,
+  t.trace_id AS trace_id,
+  CAST(k.ns AS DOUBLE) / 1e9 AS wall_s,
+  t.duration_s AS duration_s
+FROM ranked AS k
+JOIN turns AS t ON t.turn_id = k.turn_id
+WHERE k.place <= $top
+ORDER BY k.cause, k.place

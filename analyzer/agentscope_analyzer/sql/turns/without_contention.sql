@@ -1,13 +1,13 @@
 -- How long would turns take if nothing were ever used up?
 --
 -- One row: exact quantiles of the seconds of a turn that belong to causes given as inherent.
--- @reads  turns, sections
+-- @reads  turns, turns_spent
 -- @param  inherent VARCHAR    those causes, each between commas: ',db.query,llm.generation,'
 -- @column p50_s DOUBLE        median
 -- @column p95_s DOUBLE        95th percentile
 WITH own AS (
-  SELECT turn_id, CAST(SUM(end_ns - start_ns) AS DOUBLE) / 1e9 AS seconds
-  FROM sections
+  SELECT turn_id, CAST(SUM(ns) AS DOUBLE) / 1e9 AS seconds
+  FROM turns_spent
   WHERE POSITION(',' || cause || ',' IN $inherent) > 0
   GROUP BY turn_id
 ), ranked AS (
