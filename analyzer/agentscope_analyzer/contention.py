@@ -19,6 +19,7 @@ from agentscope_analyzer.signs import Sign, own_signs, signs_of
 from agentscope_analyzer.signs.database import pinned_of
 from agentscope_analyzer.signs.event_loop import MIN_CROWDED_SHARE
 from agentscope_analyzer.signs.growth import growth_sign
+from agentscope_analyzer.signs.interpreter import is_pressed
 from agentscope_analyzer.wording import binds, percent, seconds
 
 WATCH_P95_SHARE = 0.10
@@ -119,7 +120,7 @@ def is_used_up(cause: str, facts: Facts) -> bool:
 def _binding_statement(cause: str, facts: Facts, signs: list[Sign]) -> str:
     says = [sign.says for sign in signs if sign.agrees]
     if cause in _QUEUES:
-        says = [signs[0].says, *says]
+        says = list(dict.fromkeys([signs[0].says, *says]))
     says = _with_before(says, signs) if facts.before.share(cause) else says[:2]
     ceiling = next((c for c in facts.ceilings.found if _cause_of(c) == cause), None)
     limit = ceiling_says(ceiling) if ceiling is not None and ceiling.sessions is not None else None
@@ -128,6 +129,8 @@ def _binding_statement(cause: str, facts: Facts, signs: list[Sign]) -> str:
         says = says[: 1 if limit else 2]  # the limit names the quota
         says.append(f"p95 {seconds(p95_s)} ({seconds(alone_s)} without any contention)")
         limit = f"{limit}, so more pods will not help" if limit else None
+    if cause == "runtime.event_loop" and is_pressed(facts):
+        says.append("threads compete for the interpreter meanwhile, and that stops it too")
     opening = (
         f"{binds(cause, streamed=bool(facts.llm['streamed']))}: {_took_of_which(cause, facts)}"
     )

@@ -321,8 +321,8 @@ class MemoryFigures(msgspec.Struct, kw_only=True, frozen=True):
     """Resident bytes of the service as a function of sessions; None for what the run does not tell.
 
     memory = ``base_bytes`` + ``bytes_per_live_session`` · live + ``bytes_per_ended_session`` · ended.
-    ``low`` and ``high`` are the 95 % interval of ``bytes_per_ended_session``: of what ended sessions
-    leave behind. ``leak`` is true where that is more than nothing from the run's first half to its
+    ``live_low`` and ``live_high`` are the 95 % interval of ``bytes_per_live_session``, ``low`` and
+    ``high`` that of ``bytes_per_ended_session``: of what ended sessions leave behind. ``leak`` is true where that is more than nothing from the run's first half to its
     last, false where the interval leaves no room for a leak that matters, None where neither can be
     said. ``time_to_limit_s`` is how long a leak takes to fill ``limit_bytes`` at the run's rate of
     sessions.
@@ -330,6 +330,8 @@ class MemoryFigures(msgspec.Struct, kw_only=True, frozen=True):
 
     base_bytes: float | None = None
     bytes_per_live_session: float | None = None
+    live_low: float | None = None
+    live_high: float | None = None
     bytes_per_ended_session: float | None = None
     low: float | None = None
     high: float | None = None

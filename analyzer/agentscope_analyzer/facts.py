@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeGuard
 
 from agentscope import conventions as c
@@ -19,7 +20,8 @@ from agentscope_analyzer.ceilings import Ceilings, Observed, ceilings_of
 from agentscope_analyzer.ceilings.demand import LiveSessions
 from agentscope_analyzer.ceilings.quotas import Quota
 from agentscope_analyzer.costs import Costs, costs_of
-from agentscope_analyzer.document import Rows
+from agentscope_analyzer.document import Growth, Rows
+from agentscope_analyzer.growth import growth_of
 from agentscope_analyzer.hidden import Hidden, hidden_in
 from agentscope_analyzer.intervals import Clusters
 from agentscope_analyzer.sql import Asker, Queryable
@@ -105,6 +107,8 @@ class Facts:
     steady: Stretch
     """The part with most users, without its warm-up: what ceilings and trends are taken from."""
     audit: Audit
+    idle: Rows = field(default_factory=list)
+    """The longest time without a turn in flight."""
     manifest: Mapping[str, Any] = field(default_factory=dict)
     manifests: Sequence[Mapping[str, Any]] = ()
     rejected: dict[str, int] = field(default_factory=dict)
@@ -136,6 +140,13 @@ class Facts:
         )
 
     @property
+    def failed_of(self) -> str:
+        """``turns``, or what the load generator sent, where ``failed_share`` is its share."""
+        turns = self.turns["turns"]
+        seen = self.turns["errors"] / turns if turns else 0.0
+        return "turns" if seen >= self.failed_share else "requests at the load generator"
+
+    @property
     def cut_off(self) -> list[tuple[str, int | None]]:
         """Processes that never said goodbye, each with the turns it last had in hand."""
         found = []
@@ -161,6 +172,11 @@ class Facts:
     def lived_s(self) -> float:
         """How long the processes lived, added up: from the first turn to the last's end, each."""
         return self.whole.duration_s * max(1, int(self.turns["instances"]))
+
+    @cached_property
+    def growth(self) -> Growth:
+        """What grows with load, each with its interval."""
+        return growth_of(self.clusters, streamed="llm.generation" in self.causes)
 
     def stopped_s(self, event: str) -> float:
         """Seconds of all runtime events of one kind."""
@@ -286,6 +302,7 @@ def gather(
             reader.ask("turns/causes_at_edges"),
         ),
         shapes=reader.read("turns/shapes")[0],
+        idle=reader.read("turns/idle"),
         llm=llm,
         by_model=by_model,
         costs=costs_of(reader.ask("llm/usage")),

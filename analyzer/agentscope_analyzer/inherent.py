@@ -166,7 +166,7 @@ def _answer_time(facts: Facts) -> str:
     streamed, calls = facts.llm["streamed"] or 0, facts.llm["calls"] or 0
     first, generating = facts.share("llm.first_token"), facts.share("llm.generation")
     if not generating:
-        return f"{whole}, none of it streamed" if calls and not streamed else whole
+        return f"{whole}, none of it known as streamed" if calls and not streamed else whole
     included = ", unstreamed answers included" if streamed < calls else ""
     return (
         f"{whole} ({percent(first)} before the first token{included}; "
@@ -202,6 +202,6 @@ def _load_says(causes: list[str], facts: Facts) -> Sign | None:
         limit=least_s,
         question="turns/by_load",
     )
-    return Sign(
-        evidence, steady, f"{'no load effect' if steady else 'it grows with load'} ({told})"
-    )
+    proved = any(one.kind == "grows" and one.cause in causes for one in facts.growth.causes)
+    steadily = "it hardly grows with load" if proved else "no load effect"
+    return Sign(evidence, steady, f"{steadily if steady else 'it grows with load'} ({told})")

@@ -175,22 +175,25 @@ def shares_of(clusters: Clusters) -> dict[str, ShareInterval]:
     """Intervals of every cause's shares; none where sessions are too few or not known."""
     if not clusters.can_be_drawn:
         return {}
-    low, high = interval_of(clusters.shares_drawn("whole"), sessions=clusters.sessions("whole"))
+    low, high = of_shares(clusters.shares_drawn("whole"), clusters.sessions("whole"))
     slow_sessions = clusters.sessions("slow")
     if slow_sessions < MIN_SESSIONS_OF_A_PART:
         ends: Any = [(None, None)] * len(clusters.causes)
     else:
         ends = zip(
-            *(
-                side.tolist()
-                for side in interval_of(clusters.shares_drawn("slow"), sessions=slow_sessions)
-            ),
+            *(side.tolist() for side in of_shares(clusters.shares_drawn("slow"), slow_sessions)),
             strict=True,
         )
     return {
         cause: ShareInterval(float(low[i]), float(high[i]), p95_low, p95_high)
         for i, (cause, (p95_low, p95_high)) in enumerate(zip(clusters.causes, ends, strict=True))
     }
+
+
+def of_shares(drawn: Floats, sessions: float) -> tuple[Floats, Floats]:
+    """``interval_of`` shares: none is less than nothing or more than all, as a draw of it may be."""
+    low, high = interval_of(drawn, sessions=sessions)
+    return np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
 
 
 def interval_of(drawn: Floats, *, sessions: float, family: int = 1) -> tuple[Floats, Floats]:

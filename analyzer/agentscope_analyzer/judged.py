@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from agentscope.conventions import CAUSES
 from agentscope_analyzer.document import Ceiling, Evidence, Finding, Kind
 from agentscope_analyzer.facts import Facts
-from agentscope_analyzer.wording import amount, interval, label, number, percent
+from agentscope_analyzer.wording import label, limited, live_sessions, percent
 
 BIND_SHARE = 0.10
 BIND_P95_SHARE = 0.20
@@ -75,12 +75,9 @@ def share_evidence(cause: str, facts: Facts, limit: float) -> list[Evidence]:
 
 
 def sessions_of(ceiling: Ceiling) -> str:
-    """``62 live sessions [55, 70]``."""
-    if ceiling.sessions is not None and ceiling.sessions < 1:
-        return "less than 1 live session"
-    within = interval(ceiling.low, ceiling.high)
-    sessions = amount(int(ceiling.sessions or 0), "live session")
-    return f"{sessions}{' ' + within if within else ''}"
+    """``62 live sessions [55, 70]``, and ``or fewer`` where refusals hid some of the demand."""
+    sessions = ceiling.sessions or 0.0
+    return live_sessions(sessions, ceiling.low, ceiling.high, censored=ceiling.censored)
 
 
 def is_long(ceiling: Ceiling) -> bool:
@@ -89,7 +86,8 @@ def is_long(ceiling: Ceiling) -> bool:
 
 
 def ceiling_says(ceiling: Ceiling) -> str:
-    """``60 requests/min are used up at 25 live sessions [24, 28]``."""
+    """``60 requests/min are used up at 25 live sessions [24, 28] or fewer``."""
     throughout = f" all {ceiling.dimension} long" if is_long(ceiling) else ""
-    limit = f"{number(ceiling.limit)} {ceiling.unit}"
-    return f"{limit} are used up at {sessions_of(ceiling)}{throughout}"
+    limit = limited(ceiling.limit, ceiling.unit)
+    are = "is" if ceiling.limit == 1 or ceiling.unit == "bytes" else "are"
+    return f"{limit} {are} used up at {sessions_of(ceiling)}{throughout}"

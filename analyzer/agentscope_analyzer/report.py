@@ -25,7 +25,6 @@ from agentscope_analyzer.document import (
     Unpriced,
 )
 from agentscope_analyzer.facts import NS, Facts, Targets, gather
-from agentscope_analyzer.growth import growth_of
 from agentscope_analyzer.hidden import Hidden
 from agentscope_analyzer.ingest import open_run
 from agentscope_analyzer.intervals import ShareInterval, shares_of
@@ -100,7 +99,7 @@ def report_of(
         turns=_turns(facts),
         attribution=_attribution(facts),
         tail=tail_of(facts.clusters, facts.shapes, streamed=streamed),
-        growth=growth_of(facts.clusters, streamed=streamed),
+        growth=facts.growth,
         verdict=verdict,
         findings=findings,
         ceilings=facts.ceilings.found,

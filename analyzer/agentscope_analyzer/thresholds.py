@@ -26,6 +26,9 @@ _THRESHOLD = re.compile(
     r"\s*(?P<name>[^\s<>=!]+)\s*(?P<sign><=|>=|==|!=|<|>)\s*"
     r"(?P<bound>[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(?P<percent>%?)\s*"
 )
+_SECTIONS = (
+    "run", "turns", "verdict", "llm", "memory", "margin", "scalability", "tail", "growth",
+)  # fmt: skip
 _RESOURCES = (
     "llm.requests",
     "llm.tokens",
@@ -84,7 +87,7 @@ def figures_of(report: Report) -> dict[str, float | None]:
     """Every number of the report by its path; ``ceilings`` by resource, the lowest one first."""
     plain: dict[str, Any] = msgspec.to_builtins(report)
     figures: dict[str, float | None] = {}
-    for section in ("run", "turns", "verdict", "llm", "memory"):
+    for section in _SECTIONS:
         _flatten(section, plain[section], figures)
     figures["attribution.seconds"] = report.attribution.seconds
     # A cause or group that took no time has the share 0: every instant was given to another one.

@@ -31,6 +31,7 @@ spans_lost            fail      withheld from half of the turns on: what is miss
 ramp                  fail      said in the statement: fewer users than were meant
 generator_late        fail      said in the statement: less load than was meant
 steady                warn      said in the statement: figures are bounds, not levels
+together              warn      said in the statement: figures mix two loads
 spans_lost, clocks    fail      said in the statement
 think_time            warn      the first limit in sight is said to be a lower bound
 any other             warn      nothing: its detail says which figures it touches
@@ -85,6 +86,7 @@ _DOUBTS: dict[tuple[str, Status], str] = {
     ("ramp", "fail"): "its ramp never ended",
     ("generator_late", "fail"): "its load generator could not keep up",
     ("clocks", "fail"): "a clock was set while it lasted",
+    ("together", "warn"): "it looks like two runs in one directory",
     ("steady", "warn"): "it was still moving as it ended",
 }
 """What a check says of the run, in a verdict's words."""
@@ -159,7 +161,7 @@ def _unbound(
     failed = facts.failed_share
     if failed >= MOST_FAILED_SHARE:
         statement = (
-            f"{percent(failed)} of turns failed, so their times say little about what binds; find "
+            f"{percent(failed)} of {facts.failed_of} failed, so their times say little about what binds; find "
             "out first why they fail"
         )
     elif missed is None:
@@ -188,7 +190,7 @@ def _unbound(
     if facts.billing:
         statement += f"; billing, not rate: {facts.billing[0]['billing_code']}"
     if FAILED_SHARE <= failed < MOST_FAILED_SHARE:
-        statement += f"; but {percent(failed)} of turns failed"
+        statement += f"; but {percent(failed)} of {facts.failed_of} failed"
     sight = next((c for c in facts.ceilings.found if c.sessions is not None), None)
     if sight is not None:
         statement += f"; {_sight(sight, facts.live.most())}"

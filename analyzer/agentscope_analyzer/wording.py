@@ -79,7 +79,8 @@ def number(value: float) -> str:
 def amount(n: float, noun: str) -> str:
     """``1 turn``, ``412 turns``, ``2 queries``."""
     plural = noun[:-1] + "ies" if noun.endswith("ry") else noun + "s"
-    return f"{_three(n)} {noun if n == 1 else plural}"
+    told = _three(n)
+    return f"{told} {noun if told == '1' else plural}"
 
 
 def moment(at_ns: int) -> str:
@@ -134,6 +135,13 @@ def size(size_bytes: float) -> str:
     return f"{_three(size_bytes)} B"
 
 
+def size_interval(low_bytes: float | None, high_bytes: float | None) -> str:
+    """``[1.2 KiB, 3.4 KiB]``, or nothing where there is no interval."""
+    if low_bytes is None or high_bytes is None:
+        return ""
+    return f"[{size(low_bytes)}, {size(high_bytes)}]"
+
+
 def dollars(value: float | None) -> str:
     """``$12.30``, ``$0.0042``: cents, or three digits where there are none; a dash for unknown."""
     if value is None:
@@ -145,7 +153,36 @@ def dollars(value: float | None) -> str:
 
 def interval(low: float | None, high: float | None) -> str:
     """``[61, 90]``, or nothing where there is no interval."""
-    return "" if low is None or high is None else f"[{_three(low)}, {_three(high)}]"
+    return "" if low is None or high is None else f"[{count(low)}, {count(high)}]"
+
+
+def count(n: float) -> str:
+    """``7``, ``9 680``, ``47.5 k``, ``3.41 M``: an estimate, so three digits where it is large."""
+    for letter, factor in (("M", 1e6), ("k", 1e3)):
+        if abs(n) >= max(10_000, 0.9995 * factor):
+            return f"{_three(n / factor)} {letter}"
+    return _three(n)
+
+
+def live_sessions(
+    sessions: float, low: float | None, high: float | None, *, censored: bool = False
+) -> str:
+    """``62 live sessions [55, 70]``; where demand is a lower bound, ``… [55, 70] or fewer``."""
+    if sessions < 1:
+        return "less than 1 live session"
+    noun = "live session" if int(sessions) == 1 else "live sessions"
+    parts = [count(int(sessions)), noun, interval(low, high), "or fewer" if censored else ""]
+    return " ".join(part for part in parts if part)
+
+
+def limited(limit: float, unit: str) -> str:
+    """``240 requests/min``, ``1 core``, ``23.5 GiB``: how much of it there is."""
+    if unit == "bytes":
+        return size(limit)
+    noun, slash, window = unit.partition("/")
+    if limit == 1 and noun.endswith("s"):
+        noun = noun.removesuffix("s")
+    return f"{number(limit)} {noun}{slash}{window}".rstrip()
 
 
 def _three(value: float) -> str:

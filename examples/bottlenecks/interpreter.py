@@ -13,7 +13,7 @@ from .common import HEALTHY, MESSAGES, Answer, NewMessage, ask, service
 
 app = service("Scoring in threads")
 client = AsyncOpenAI()
-ARTICLES = [f"article {number}: " + "how returns and refunds work, " * 4 for number in range(500)]
+ARTICLES = [f"article {number}: " + "how returns and refunds work, " * 4 for number in range(1500)]
 
 
 @agentscope.tool

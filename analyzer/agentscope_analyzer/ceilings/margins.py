@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentscope_analyzer.document import Ceiling, Margin
-from agentscope_analyzer.wording import amount, interval, number
+from agentscope_analyzer.wording import live_sessions, number
 
 
 def margin_of(ranked: list[Ceiling], untold: list[str]) -> Margin:
@@ -37,9 +37,8 @@ def margin_of(ranked: list[Ceiling], untold: list[str]) -> Margin:
 
 def _at(ceiling: Ceiling) -> str:
     sessions = ceiling.sessions or 0.0
-    most = "no more than " if ceiling.censored else ""
-    within = interval(ceiling.low, ceiling.high)
-    return f"{_name(ceiling)} at {most}{amount(int(sessions), 'live session')}{' ' if within else ''}{within}"
+    at = live_sessions(sessions, ceiling.low, ceiling.high, censored=ceiling.censored)
+    return f"{_name(ceiling)} at {at}"
 
 
 def _name(ceiling: Ceiling) -> str:

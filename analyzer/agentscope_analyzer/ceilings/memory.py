@@ -13,7 +13,7 @@ from agentscope_analyzer.ceilings.pools import FAR
 from agentscope_analyzer.ceilings.slopes import Fit, Slope, fit_of
 from agentscope_analyzer.ceilings.windows import Process, Windows
 from agentscope_analyzer.document import Ceiling, MemoryFigures
-from agentscope_analyzer.wording import amount, size, span
+from agentscope_analyzer.wording import amount, count, size, span
 
 Flags = npt.NDArray[np.bool_]
 
@@ -26,6 +26,7 @@ LEAK_SHARE: Final = 0.01
 interval does not allow that much, there is none."""
 ARENAS_BYTES: Final = 2 * 1024**2
 """CPython takes memory in arenas of 1 MiB: growth by less than two of them says nothing."""
+UNTOLD: Final = "what a live session takes is not told from nothing in this run"
 TRIVIAL: Final = 0.25
 """What is below this part of that is no leak, however surely it is there."""
 STEADY_LEAK: Final = 0.7
@@ -73,6 +74,8 @@ def memory_of(windows: Windows) -> Memory:
     figures = MemoryFigures(
         base_bytes=base if fit.live is not None else None,
         bytes_per_live_session=fit.live.value if fit.live is not None else None,
+        live_low=fit.live.interval.low if fit.live is not None and fit.live.interval else None,
+        live_high=fit.live.interval.high if fit.live is not None and fit.live.interval else None,
         bytes_per_ended_session=ended.value if ended is not None else None,
         low=ended.interval.low if ended is not None and ended.interval else None,
         high=ended.interval.high if ended is not None and ended.interval else None,
@@ -162,12 +165,9 @@ def _ceiling(
     most = float(np.nanmax(windows.sessions))
     if not live.is_positive:
         if live.interval is None or live.interval.high <= 0 or limit is None:
-            return "memory: does not grow with live sessions, as far as this run tells"
+            return f"memory: {UNTOLD}"
         least = (limit - base) / live.interval.high
-        return (
-            "memory: does not grow with live sessions, as far as this run tells; "
-            f"{amount(math.floor(least), 'session')} fit at least"
-        )
+        return f"memory: {UNTOLD}; {count(math.floor(least))} sessions fit at least"
     if limit is None:
         return "memory: how much the service may use was not recorded"
     assert live.interval is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from agentscope_analyzer.commands._command import Command, CommandError
 from agentscope_analyzer.commands.analyze import Analyze
@@ -71,6 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
         sys.stderr.close()
         return 0
+    except Exception:
+        run = getattr(args, "run", None)
+        if run is None or Path(run).exists():
+            raise
+        # Whatever failed, it is the files that went away under it.
+        print(f"agentscope {command.name}: {run} was removed while it was read", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from agentscope_analyzer.commands._command import CommandError
 
 if TYPE_CHECKING:
+    from agentscope_analyzer.engine import Engine
     from agentscope_analyzer.sql import Param, Question
+
+
+MAX_WINDOWS: Final = 10_000
+MOST: Final = 2**63 - 1
 
 
 class Questions:
@@ -113,6 +119,8 @@ def _sql(question: Question) -> str:
 
 
 def _answer(question: Question, args: argparse.Namespace) -> list[dict[str, Any]]:
+    import duckdb
+
     from agentscope_analyzer.attribution import attribute
     from agentscope_analyzer.engine import TABLES
     from agentscope_analyzer.ingest import IngestError, open_run
@@ -121,11 +129,31 @@ def _answer(question: Question, args: argparse.Namespace) -> list[dict[str, Any]
     params = _params(question, args.param)
     try:
         with open_run(args.run) as run:
+            _check_windows(run.engine, params)
             if not tables_of(question) <= TABLES.keys():
                 attribute(run.engine)
             return ask(run.engine, question.id, **params)
     except IngestError as error:
         raise CommandError(str(error)) from None
+    except duckdb.Error as error:
+        why = str(error).partition("\n")[0]
+        raise CommandError(
+            f"{question.id} cannot be answered with these parameters: {why}"
+        ) from None
+
+
+def _check_windows(engine: Engine, params: dict[str, Any]) -> None:
+    """Windows so short that the run would have millions of them would take all memory there is."""
+    window_ns = params.get("window_ns")
+    if window_ns is None:
+        return
+    ((first_ns, last_ns),) = engine.rows("SELECT MIN(start_ns), MAX(end_ns) FROM spans")
+    least_ns = max(1, -(-((last_ns or 0) - (first_ns or 0)) // MAX_WINDOWS))
+    if window_ns < least_ns:
+        raise CommandError(
+            f"--param window_ns={window_ns}: give at least {least_ns}, for a run is cut into "
+            f"{MAX_WINDOWS} windows at most"
+        )
 
 
 def _params(question: Question, given: list[str]) -> dict[str, Any]:
@@ -148,7 +176,12 @@ def _params(question: Question, given: list[str]) -> dict[str, Any]:
 def _value(param: Param, text: str) -> Any:
     kinds: dict[str, type] = {"BIGINT": int, "INTEGER": int, "DOUBLE": float}
     try:
-        return kinds.get(param.type, str)(text)
+        value = kinds.get(param.type, str)(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(text)
+        if isinstance(value, int) and not -MOST <= value <= MOST:
+            raise ValueError(text)
+        return value
     except ValueError:
         raise CommandError(f"--param {param.name}={text}: give a {param.type}") from None
 

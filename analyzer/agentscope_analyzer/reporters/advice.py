@@ -6,7 +6,7 @@ from typing import Final
 
 from agentscope.conventions import UNATTRIBUTED
 from agentscope_analyzer.document import Ceiling, Report
-from agentscope_analyzer.wording import interval, number, percent
+from agentscope_analyzer.wording import limited, live_sessions, percent
 
 MAX_CHECKS: Final = 4
 MOST_FAILED: Final = 0.5
@@ -181,10 +181,9 @@ def _plan(first: Ceiling, relief: str) -> str:
     relief = f"; {relief}" if relief else ""
     return (
         f"Plan with no more than {_sessions(first)} as they behaved in this run: beyond, "
-        f"{first.resource} is used up ({number(first.limit)} {first.unit}){relief}."
+        f"{first.resource} is used up ({limited(first.limit, first.unit)}){relief}."
     )
 
 
 def _sessions(ceiling: Ceiling) -> str:
-    within = interval(ceiling.low, ceiling.high)
-    return f"{number(ceiling.sessions or 0)} live sessions {within}".rstrip()
+    return live_sessions(ceiling.sessions or 0.0, ceiling.low, ceiling.high)

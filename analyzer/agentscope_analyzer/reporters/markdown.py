@@ -16,7 +16,15 @@ from agentscope_analyzer.reporters.advice import next_steps
 from agentscope_analyzer.reporters.files import write_text
 from agentscope_analyzer.reporters.text import clean, clipped, headline_of
 from agentscope_analyzer.validity import NOT_MEASURED
-from agentscope_analyzer.wording import amount, dollars, figure, interval, number, seconds
+from agentscope_analyzer.wording import (
+    amount,
+    count,
+    dollars,
+    figure,
+    interval,
+    limited,
+    seconds,
+)
 
 MAX_TEXT: Final = 400
 MAX_FINDINGS: Final = 12
@@ -119,9 +127,9 @@ def _ceilings(ceilings: Sequence[Ceiling]) -> str:
         return ""
     rows = [
         (
-            escaped(one.resource, 80) + (" **(first)**" if one.binding else ""),
-            escaped(f"{number(one.limit)} {one.unit}", 80),
-            ("≤ " if one.censored else "") + figure(one.sessions, ""),
+            escaped(_name(one), 80) + (" **(first)**" if one.binding else ""),
+            escaped(limited(one.limit, one.unit), 80),
+            "–" if one.sessions is None else ("≤ " if one.censored else "") + count(one.sessions),
             escaped(interval(one.low, one.high)),
             "yes" if one.reached else "no",
         )
@@ -130,6 +138,12 @@ def _ceilings(ceilings: Sequence[Ceiling]) -> str:
     more = len(ceilings) - MAX_CEILINGS
     note = f"\n\nand {amount(more, 'higher limit')}" if more > 0 else ""
     return _table(("limit", "of", "live sessions", "95 %", "reached"), rows) + note
+
+
+def _name(ceiling: Ceiling) -> str:
+    """A core of a process and the cores of the host are two limits of one resource."""
+    of = f" ({ceiling.dimension})" if ceiling.resource == "cpu" else ""
+    return ceiling.resource + of
 
 
 def _doubts(report: Report) -> str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console, RenderableType
-from rich.padding import Padding
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -23,25 +22,28 @@ from agentscope_analyzer.document import (
     MemoryFigures,
     Report,
 )
+from agentscope_analyzer.reporters.advice import next_steps
+from agentscope_analyzer.reporters.page import MAX_WIDTH, Page
 from agentscope_analyzer.reporters.text import clean
 from agentscope_analyzer.validity import NOT_MEASURED, NOTED
 from agentscope_analyzer.wording import (
     amount,
+    count,
     dollars,
     figure,
     interval,
-    number,
+    limited,
     percent,
     seconds,
     size,
+    size_interval,
     span,
 )
 
-MAX_WIDTH = 100
 BAR_WIDTH = 20
 CAUSE_WIDTH = 18
-RESOURCE_WIDTH = 15
 MAX_EVIDENCE = 8
+RETRIES_INCLUDED = "times are as the service waited: refusals and back-off included"
 MAX_UNPRICED = 3
 MAX_TRACES: dict[Kind, int] = {"binds": 3, "watch": 1, "ruled_out": 0}
 
@@ -54,7 +56,7 @@ _HEADINGS: dict[Kind, tuple[str, str]] = {
 
 def render(report: Report, console: Console) -> None:
     """Print the report."""
-    page = _Page(console)
+    page = Page(console)
     _head(report, page)
     for kind in _HEADINGS:
         _findings(report, kind, page)
@@ -67,26 +69,7 @@ def render(report: Report, console: Console) -> None:
     _validity(report.validity, page)
 
 
-class _Page:
-    """The console, never wider than MAX_WIDTH, with the few shapes that the report is made of."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self.width = min(console.width, MAX_WIDTH)
-
-    def line(self, *parts: str | Text) -> None:
-        text = Text.assemble(*(Text(clean(p)) if isinstance(p, str) else p for p in parts))
-        self._console.print(text, width=self.width, highlight=False)
-
-    def heading(self, title: str, style: str = "bold") -> None:
-        self._console.print()
-        self._console.print(Text(title, style=style), highlight=False)
-
-    def block(self, content: RenderableType, indent: int = 2) -> None:
-        self._console.print(Padding(content, (0, 0, 0, indent)), width=self.width, highlight=False)
-
-
-def _head(report: Report, page: _Page) -> None:
+def _head(report: Report, page: Page) -> None:
     run = report.run
     sessions = f" of {amount(run.sessions, 'session')}" if run.sessions is not None else ""
     length = f" in {seconds(run.duration_s)}" if run.duration_s is not None else ""
@@ -97,9 +80,13 @@ def _head(report: Report, page: _Page) -> None:
     page.heading("VERDICT")
     page.block(Text(clean(_capital(report.verdict.statement)), style="bold"))
     page.block(Text(f"confidence: {report.verdict.confidence}"))
+    steps = next_steps(report)
+    if steps:
+        page.heading("WHAT TO DO NEXT")
+        page.numbered(steps)
 
 
-def _findings(report: Report, kind: Kind, page: _Page) -> None:
+def _findings(report: Report, kind: Kind, page: Page) -> None:
     findings = [one for one in report.findings if one.kind == kind]
     if not findings:
         return
@@ -115,7 +102,7 @@ def _findings(report: Report, kind: Kind, page: _Page) -> None:
             page.block(Text(clean(f"see trace {trace}"), style="dim"), indent=4)
 
 
-def _not_measured(checks: list[Check], page: _Page) -> None:
+def _not_measured(checks: list[Check], page: Page) -> None:
     missing = [check for check in checks if check.check == NOT_MEASURED]
     if missing:
         page.heading("NOT MEASURED, SO NOT RULED OUT", "bold yellow")
@@ -152,48 +139,51 @@ def _evidence(evidence: list[Evidence]) -> Table:
     return grid
 
 
-def _causes(report: Report, page: _Page) -> None:
+def _causes(report: Report, page: Page) -> None:
     causes = sorted(
         report.attribution.causes.items(), key=lambda item: item[1].seconds, reverse=True
     )
     if not causes:
         return
     page.heading(f"WHERE {seconds(report.attribution.seconds)} OF TURN TIME WENT")
-    table = _table("cause", "seconds", "share", "", "p95 turns", "low – high")
-    table.columns[0].no_wrap = True
     bar = BAR_WIDTH if page.width >= MAX_WIDTH else BAR_WIDTH // 2
+    rows = []
     for name, cause in causes:
         bounds = (
             f"{seconds(cause.low)} – {seconds(cause.high)}"
             if cause.low is not None and cause.high is not None
             else ""
         )
-        table.add_row(
-            clean(name),
-            seconds(cause.seconds),
-            percent(cause.share),
-            "█" * round(bar * cause.share),
-            "" if cause.p95_share is None else percent(cause.p95_share),
-            bounds,
+        rows.append(
+            (
+                clean(name),
+                seconds(cause.seconds),
+                percent(cause.share),
+                "█" * round(bar * cause.share),
+                "" if cause.p95_share is None else percent(cause.p95_share),
+                bounds,
+            )
         )
-    page.block(table)
+    names = ("cause", "seconds", "share", "", "p95 turns", "low – high")
+    page.table(names, rows, dispensable=("", "low – high", "p95 turns"))
 
 
-def _said(report: Report, page: _Page) -> None:
+def _said(report: Report, page: Page) -> None:
     page.heading("WHY THE SLOWEST TURNS ARE SLOW")
     page.block(Text(clean(_capital(report.tail.statement))))
     page.heading("WHAT GROWS WITH LOAD")
     page.block(Text(clean(_capital(report.growth.statement))))
 
 
-def _ceilings(report: Report, page: _Page) -> None:
+def _ceilings(report: Report, page: Page) -> None:
     page.heading("CEILINGS")
     if report.ceilings:
-        table = _table("resource", "limit", "a session", "sessions", "reached")
-        table.columns[0].min_width, table.columns[1].no_wrap = RESOURCE_WIDTH, False
-        for ceiling in report.ceilings:
-            table.add_row(*_ceiling(ceiling))
-        page.block(table)
+        page.table(
+            ("resource", "limit", "a session", "sessions", "reached"),
+            [_ceiling(one) for one in report.ceilings],
+            wraps="limit",
+            dispensable=("a session", "limit"),
+        )
         page.block(Text(clean(_capital(report.margin.statement)), style="bold"))
         for ceiling in report.ceilings:
             page.block(Text(clean(f"{ceiling.resource}: {ceiling.basis}"), style="dim"))
@@ -209,18 +199,18 @@ def _ceilings(report: Report, page: _Page) -> None:
 def _ceiling(ceiling: Ceiling) -> tuple[str, str, str, str, str]:
     """One line of the table. What refusals hid makes demand a lower bound, sessions an upper one."""
     least, most = ("≥ ", "≤ ") if ceiling.censored else ("", "")
-    by_size = ceiling.unit == "bytes"
-    limit = size(ceiling.limit) if by_size else f"{number(ceiling.limit)} {ceiling.unit}"
     demand = ceiling.demand_per_session
-    each = size(demand) if by_size and demand is not None else figure(demand, "")
+    by_size = demand is not None and ceiling.unit == "bytes"
+    each = size(demand or 0.0) if by_size else figure(demand, "")
+    sessions = "–" if ceiling.sessions is None else most + count(ceiling.sessions)
     within = interval(ceiling.low, ceiling.high)
     # A core of a process and the cores of the host are two limits of one resource.
     of = f" ({ceiling.dimension})" if ceiling.resource == "cpu" else ""
     return (
         clean(ceiling.resource + of),
-        clean(limit),
+        clean(limited(ceiling.limit, ceiling.unit)),
         least + each,
-        f"{most}{figure(ceiling.sessions, '')} {within}".rstrip(),
+        f"{sessions} {within}".rstrip(),
         ("yes" if ceiling.reached else "no") + (", first" if ceiling.binding else ""),
     )
 
@@ -231,12 +221,13 @@ def _memory(memory: MemoryFigures) -> str:
     if memory.base_bytes is not None:
         parts.append(f"{size(memory.base_bytes)} without sessions")
     if memory.bytes_per_live_session is not None:
-        parts.append(f"{size(memory.bytes_per_live_session)} a live session")
+        within = size_interval(memory.live_low, memory.live_high)
+        parts.append(f"{size(memory.bytes_per_live_session)} a live session {within}".rstrip())
     if memory.leak is not None:
-        low, high = memory.low or 0.0, memory.high or 0.0
         parts.append(
             f"{'a leak' if memory.leak else 'no leak'}: an ended session leaves "
-            f"{size(memory.bytes_per_ended_session or 0.0)} [{size(low)}, {size(high)}]"
+            f"{size(memory.bytes_per_ended_session or 0.0)} "
+            f"{size_interval(memory.low, memory.high)}".rstrip()
         )
     if memory.time_to_limit_s is not None:
         limit = size(memory.limit_bytes or 0.0)
@@ -246,65 +237,75 @@ def _memory(memory: MemoryFigures) -> str:
     return "; ".join(parts)
 
 
-def _turns(report: Report, page: _Page) -> None:
+def _turns(report: Report, page: Page) -> None:
     turns = report.turns
     page.heading("TURNS")
-    table = _table("", "p50", "p90", "p95", "p99", "max", "a second", "failed")
-    table.add_row(
-        "duration",
-        *(
-            figure(value, "s")
-            for value in (turns.p50_s, turns.p90_s, turns.p95_s, turns.p99_s, turns.max_s)
-        ),
-        figure(turns.per_second, ""),
-        figure(turns.error_rate, "share"),
-    )
+    times = (turns.p50_s, turns.p90_s, turns.p95_s, turns.p99_s, turns.max_s)
+    failed = figure(turns.error_rate, "share")
+    rows = [
+        ("duration", *(figure(one, "s") for one in times), figure(turns.per_second, ""), failed)
+    ]
     if turns.ttfb_p50_s is not None:
         first, slow = figure(turns.ttfb_p50_s, "s"), figure(turns.ttfb_p95_s, "s")
-        table.add_row("to first byte", first, "", slow)
-    page.block(table)
+        rows.append(("to first byte", first, "", slow, "", "", "", ""))
+    names = ("", "p50", "p90", "p95", "p99", "max", "a second", "failed")
+    page.table(names, rows, dispensable=("p99", "p90", "max"))
 
 
-def _calls(report: Report, page: _Page) -> None:
+def _calls(report: Report, page: Page) -> None:
     llm = report.llm
     page.heading("MODEL CALLS")
-    table = _table("", "calls", "a turn", "attempts", "hidden retries", "refused", "back-off")
-    table.add_row(
-        "all",
-        figure(llm.calls, ""),
-        figure(llm.calls_per_turn, ""),
-        figure(llm.attempts, ""),
-        figure(llm.retries_hidden, ""),
-        figure(llm.rate_limited, ""),
-        figure(llm.backoff_s, "s"),
+    page.table(
+        ("", "calls", "a turn", "attempts", "hidden retries", "refused", "back-off"),
+        [
+            (
+                "all",
+                figure(llm.calls, ""),
+                figure(llm.calls_per_turn, ""),
+                figure(llm.attempts, ""),
+                figure(llm.retries_hidden, ""),
+                figure(llm.rate_limited, ""),
+                figure(llm.backoff_s, "s"),
+            )
+        ],
+        dispensable=("a turn", "back-off"),
     )
-    page.block(table)
     if llm.by_model:
-        table = _table("model", "calls", "retries", "refused", "back-off", "p50", "p95")
-        for row in llm.by_model:
-            table.add_row(
-                _model(row),
-                figure(row["calls"], ""),
-                figure(row["retries"], ""),
-                figure(row["rate_limited"], ""),
-                figure(row["backoff_s"], "s"),
-                figure(row["p50_s"], "s"),
-                figure(row["p95_s"], "s"),
-            )
-        page.block(table)
-        table = _table("", "first token", "p95", "tokens/s", "tokens in", "cached", "out", "cost")
-        for row in llm.by_model:
-            table.add_row(
-                _model(row),
-                figure(row["ttft_p50_s"], "s"),
-                figure(row["ttft_p95_s"], "s"),
-                figure(row["tokens_per_s"], ""),
-                figure(row["input_tokens"], ""),
-                figure(row["cache_read_tokens"], ""),
-                figure(row["output_tokens"], ""),
-                dollars(row["cost_usd"]),
-            )
-        page.block(table)
+        page.table(
+            ("model", "calls", "retries", "refused", "back-off", "p50", "p95"),
+            [
+                (
+                    _model(row),
+                    figure(row["calls"], ""),
+                    figure(row["retries"], ""),
+                    figure(row["rate_limited"], ""),
+                    figure(row["backoff_s"], "s"),
+                    figure(row["p50_s"], "s"),
+                    figure(row["p95_s"], "s"),
+                )
+                for row in llm.by_model
+            ],
+            dispensable=("p50", "back-off"),
+        )
+        page.table(
+            ("", "first token", "p95", "tokens/s", "tokens in", "cached", "out", "cost"),
+            [
+                (
+                    _model(row),
+                    figure(row["ttft_p50_s"], "s"),
+                    figure(row["ttft_p95_s"], "s"),
+                    figure(row["tokens_per_s"], ""),
+                    figure(row["input_tokens"], ""),
+                    figure(row["cache_read_tokens"], ""),
+                    figure(row["output_tokens"], ""),
+                    dollars(row["cost_usd"]),
+                )
+                for row in llm.by_model
+            ],
+            dispensable=("cached", "p95", "tokens/s"),
+        )
+        if any(row["retries"] and row["ttft_p50_s"] is not None for row in llm.by_model):
+            page.block(Text(RETRIES_INCLUDED, style="dim"))
         page.block(Text(clean(_cost(llm)), style="dim"))
 
 
@@ -335,7 +336,7 @@ def _cost(llm: LlmFigures) -> str:
     return "; ".join(parts)
 
 
-def _validity(checks: list[Check], page: _Page) -> None:
+def _validity(checks: list[Check], page: Page) -> None:
     page.heading("CAN THIS RUN BE BELIEVED?")
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(no_wrap=True)
@@ -355,17 +356,6 @@ def _validity(checks: list[Check], page: _Page) -> None:
     )
     if passed:
         page.block(Text(f"ok: {', '.join(passed)}"))
-
-
-def _table(*columns: str) -> Table:
-    """A plain table: the first column reads from the left, figures stand at the right."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for i, column in enumerate(columns):
-        left = i == 0 or not column or column in {"low – high", "reached"}
-        table.add_column(
-            column, justify="left" if left else "right", overflow="fold", no_wrap=i > 0
-        )
-    return table
 
 
 def _unique(names: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from agentscope import conventions as c
 from agentscope_analyzer.facts import Facts, Row
-from agentscope_analyzer.signs.sign import MAX_NAMED, Sign, place_of, sign
+from agentscope_analyzer.signs.sign import MAX_NAMED, Sign, elsewhere, place_of, sign
 from agentscope_analyzer.signs.waiting import waits
 from agentscope_analyzer.wording import amount, number, seconds
 
@@ -76,7 +76,8 @@ def queries(facts: Facts) -> Iterator[Sign]:
             "s",
             "database/queries",
             agrees=False,
-            says=f"{name!r} takes {seconds(row['mean_s'])} ({amount(row['queries'], 'statement')})",
+            says=f"{name!r} takes {seconds(row['mean_s'])} ({amount(row['queries'], 'statement')})"
+            f"{elsewhere('db.query', row['mean_s'] * row['queries'], facts)}",
         )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from agentscope_analyzer.facts import Facts, Row
 from agentscope_analyzer.signs.sign import Sign, sign
-from agentscope_analyzer.wording import number, seconds
+from agentscope_analyzer.wording import amount, number, seconds
 
 MIN_LOAD_RATIO = 1.5
 """Load must differ by this much before growth with it can be seen, and growth must reach it."""
+PROVED_RATIO = 1.25
+"""So much is enough where the interval over sessions shows that it is not by chance."""
 
 
 def growth_sign(cause: str, facts: Facts) -> Sign | None:
@@ -16,7 +18,9 @@ def growth_sign(cause: str, facts: Facts) -> Sign | None:
     if ends is None:
         return None
     least, most = ends
-    grows = most["wall_s_per_turn"] >= MIN_LOAD_RATIO * least["wall_s_per_turn"]
+    proved = any(one.cause == cause and one.kind == "grows" for one in facts.growth.causes)
+    ratio = PROVED_RATIO if proved else MIN_LOAD_RATIO
+    grows = most["wall_s_per_turn"] >= ratio * least["wall_s_per_turn"]
     return sign(
         "seconds a turn under most load, against least",
         most["wall_s_per_turn"],
@@ -24,7 +28,7 @@ def growth_sign(cause: str, facts: Facts) -> Sign | None:
         "turns/by_load",
         limit=least["wall_s_per_turn"],
         agrees=grows and most["wall_s_per_turn"] > 0,
-        says=f"{seconds(least['wall_s_per_turn'])} a turn with {number(least['in_flight'])} turns "
+        says=f"{seconds(least['wall_s_per_turn'])} a turn with {amount(least['in_flight'], 'turn')} "
         f"in flight, {seconds(most['wall_s_per_turn'])} with {number(most['in_flight'])}",
     )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agentscope import conventions as c
-from agentscope_analyzer.facts import Facts
+from agentscope_analyzer.facts import Facts, Row
 from agentscope_analyzer.measured import MAX_CPU_SHARE, cpu_share
 from agentscope_analyzer.signs.before import before_turns
 from agentscope_analyzer.signs.event_loop import MIN_BLOCKED_SHARE
 from agentscope_analyzer.signs.sign import Sign, line_of, sign
-from agentscope_analyzer.wording import amount, percent, seconds
+from agentscope_analyzer.wording import amount, number, percent, seconds
 
 MIN_LOCK_WAIT_S = 0.0025
 """Half of the 5 ms for which a thread keeps the interpreter lock: another one wants it, mostly."""
@@ -21,7 +21,7 @@ MIN_NAMED_SHARE = 0.2
 def cpu(facts: Facts) -> Iterator[Sign]:
     """How much of turn time can be own code at most, and whether threads compete for the lock."""
     for row in facts.pressure[:1]:
-        pressed = facts.seconds("runtime.cpu") > 0 and row["most_s"] >= MIN_LOCK_WAIT_S
+        pressed = is_pressed(facts)
         yield sign(
             "wait of a thread that is ready, for the interpreter lock",
             row["wait_s"],
@@ -57,6 +57,22 @@ def cpu(facts: Facts) -> Iterator[Sign]:
         )
 
 
+def is_pressed(facts: Facts) -> bool:
+    """Whether threads that compute in Python wait for each other, in one of the processes."""
+    most_s = max((row["most_s"] for row in facts.pressure[:1]), default=0.0)
+    return facts.seconds("runtime.cpu") > 0 and most_s >= MIN_LOCK_WAIT_S
+
+
+def _pauses(row: Row) -> str:
+    """``3 pauses, 1 of them a full collection``."""
+    pauses, full = amount(row["pauses"], "pause"), row["full_pauses"]
+    if not full:
+        return pauses
+    if full == row["pauses"]:
+        return f"{pauses}, {'a full collection' if full == 1 else 'all full collections'}"
+    return f"{pauses}, {number(full)} of them {'a full collection' if full == 1 else 'full'}"
+
+
 def collector(facts: Facts) -> Iterator[Sign]:
     """How much of the run the collector took, and in which functions it ran."""
     pauses = facts.metric(c.GC_PAUSE.name)
@@ -83,8 +99,6 @@ def collector(facts: Facts) -> Iterator[Sign]:
             "s",
             "runtime/collections",
             agrees=row["wall_s"] >= 0.5 * paused_s,
-            says=f"{percent(row['wall_s'] / paused_s)} of it in {line_of(row)}, "
-            f"{amount(row['full_pauses'], 'full collection')} among "
-            f"{amount(row['pauses'], 'pause')}",
+            says=f"{percent(row['wall_s'] / paused_s)} of it in {line_of(row)}, {_pauses(row)}",
         )
     yield from before_turns("runtime.gc", facts)

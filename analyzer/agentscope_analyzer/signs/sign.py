@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from agentscope_analyzer.document import Evidence, Value
-from agentscope_analyzer.facts import Row
+from agentscope_analyzer.facts import Facts, Row
 
-__all__ = ["MAX_NAMED", "Sign", "line_of", "place_of", "sign"]
+__all__ = ["MAX_NAMED", "Sign", "elsewhere", "line_of", "place_of", "sign"]
 
+MIN_TOLD_SHARE = 0.03
+"""Calls that took less of turn time than this need no word on whose it was."""
 MAX_NAMED = 3
 """Of pools, codes and the like so many are named, the first ones; the JSON report has the rest."""
 
@@ -21,6 +23,13 @@ class Sign:
     evidence: Evidence
     agrees: bool
     says: str
+
+
+def elsewhere(cause: str, taken_s: float, facts: Facts) -> str:
+    """Said of calls that took much time of which the cause has little: a tool may stop the loop."""
+    if taken_s < MIN_TOLD_SHARE * facts.wall_s or facts.seconds(cause) >= 0.5 * taken_s:
+        return ""
+    return ", most of it other causes' time or beside the critical path"
 
 
 def sign(

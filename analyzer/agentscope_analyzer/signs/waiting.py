@@ -44,7 +44,8 @@ def cap(facts: Facts, used: c.Metric, unit: str, link: str) -> Iterator[Sign]:
             agrees=most >= size,
             says=f"all {number(size)} {unit}{where} in use{_since(row)}"
             if most >= size
-            else f"at most {number(most)} of {number(size)} {unit}{where} in use",
+            else f"{f'at most {number(most)}' if most else 'none'} of {number(size)} {unit}{where} "
+            "in use",
         )
 
 
@@ -90,5 +91,5 @@ def sending(facts: Facts) -> Iterator[Sign]:
             "share",
             "run/spans",
             agrees=share >= 0.05,
-            says=f"{percent(share)} of turn time went into send()",
+            says=f"send() was awaited for {percent(share)} of turn time, whatever else went on",
         )

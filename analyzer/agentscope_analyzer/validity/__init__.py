@@ -52,6 +52,7 @@ def is_complete(facts: Facts) -> bool:
 _CHECKS = (
     turns.turns,
     turns.length,
+    turns.together,
     moments.moments,
     turns.sums,
     records.rejected,

@@ -9,11 +9,14 @@ from agentscope_analyzer.attribution import UNMARKED
 from agentscope_analyzer.document import Check, Status
 from agentscope_analyzer.facts import Facts
 from agentscope_analyzer.validity.check import check
-from agentscope_analyzer.wording import amount, number, percent, seconds
+from agentscope_analyzer.wording import amount, moment, number, percent, seconds
 
 MIN_TURNS = 30
 MIN_RUN_S = 60.0
 MAX_RUN_S = 60 * 86_400.0
+MIN_IDLE_S = 15.0
+MIN_IDLE_SHARE = 0.1
+"""A shorter part of the run without a turn is a pause of few users."""
 FAILED_SHARE = 0.05
 MOST_FAILED_SHARE = 0.5
 """From here on the times of turns say little: those that fail stop early or give up late."""
@@ -49,6 +52,19 @@ def length(facts: Facts) -> Iterator[Check]:
     if short:
         detail += ": shorter than the minute that quotas are counted in"
     yield check("length", "warn" if short else "ok", detail, length_s)
+
+
+def together(facts: Facts) -> Iterator[Check]:
+    """One load from end to end: no long time in which everybody was gone."""
+    for row in facts.idle:
+        idle_s = row["idle_s"]
+        if idle_s < max(MIN_IDLE_S, MIN_IDLE_SHARE * facts.whole.duration_s) or row["across"]:
+            continue
+        detail = (
+            f"no turn was in flight for {seconds(idle_s)} from {moment(row['from_ns'])} on, and no "
+            "session came back after it: two runs in one directory? Analyze each of them alone"
+        )
+        yield check("together", "warn", detail, idle_s)
 
 
 def sums(facts: Facts) -> Iterator[Check]:

@@ -174,3 +174,22 @@ def test_a_mistake_is_one_line_that_says_what_to_type(capsys, arguments, complai
     told = capsys.readouterr()
     assert complaint in told.err
     assert (told.err.count("\n"), told.out) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"from_ns": "0", "window_ns": "1"}, "--param window_ns=1: give at least 10000, for a run"),
+        ({"from_ns": "0", "window_ns": "-5"}, "--param window_ns=-5: give at least 10000"),
+        ({"from_ns": "9" * 20, "window_ns": "1"}, f"--param from_ns={'9' * 20}: give a BIGINT"),
+        ({"from_ns": f"-{2**63 - 1}", "window_ns": "10000"}, "cannot be answered with these"),
+    ],
+)
+def test_windows_without_number_are_refused(written, span, capsys, given, complaint):
+    """A run of 0.1 s has 10^8 windows of 1 ns: they would take all memory there is."""
+    run = str(written(*a_run(span)))
+    params = [text for name, value in given.items() for text in ("--param", f"{name}={value}")]
+    assert main(["questions", "ceilings/turns_by_window", run, *params]) == 2
+    told = capsys.readouterr()
+    assert complaint in told.err
+    assert (told.err.count("\n"), told.out) == (1, "")

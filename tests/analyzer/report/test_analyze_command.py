@@ -1,6 +1,7 @@
 """``agentscope analyze`` from files to exit code."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,25 @@ def test_mistakes_are_one_line_with_exit_code_2(
     error = capsys.readouterr().err
     assert error.startswith("agentscope analyze: ")
     assert error.count("\n") == 1
+
+
+def test_a_run_that_goes_away_meanwhile_is_one_line(
+    run_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it was that could not be read then; a run that is still there keeps its error."""
+    from agentscope_analyzer.ingest import reader
+
+    def removed(*_: Any) -> None:
+        if gone:
+            shutil.rmtree(run_dir)
+        raise OSError("no such file")
+
+    monkeypatch.setattr(reader.Reader, "read", removed)
+    gone = False
+    with pytest.raises(OSError, match="no such file"):
+        main(["analyze", str(run_dir)])
+    gone = True
+    assert main(["analyze", str(run_dir)]) == 2
+    assert capsys.readouterr().err == (
+        f"agentscope analyze: {run_dir} was removed while it was read\n"
+    )

@@ -37,7 +37,7 @@ def test_failures_that_only_the_generator_saw_count(story: Any) -> None:
             {"t_start": 1.0 * i, "duration_s": 0.1, "trace_id": trace, "turn": 1, "error": error}
         )
     report = story.report()
-    assert report.verdict.statement.startswith("67 % of turns failed")
+    assert report.verdict.statement.startswith("67 % of requests at the load generator failed")
     assert [c.detail for c in report.validity if c.check == "failed"] == [
         (
             "0 of 30 turns failed; 20 of 30 requests failed at the load generator: times of failed turns "
@@ -118,4 +118,27 @@ def test_a_wait_that_only_load_brings_grows_with_it(story: Any) -> None:
             story.turn(f"s{user}", i * 10.0, ("llm.first_token", 0.5), *wait)
     lock = next(f for f in story.report().findings if f.cause == "wait.lock")
     assert lock.kind == "binds"
-    assert "0 s a turn with 1 turns in flight" in lock.statement
+    assert "0 s a turn with 1 turn in flight" in lock.statement
+
+
+def test_requests_that_left_no_turn_are_not_called_turns(story: Any) -> None:
+    """A service that went away: every turn it recorded was fine, a tenth of the requests was not."""
+    for i in range(TURNS):
+        story.turn("s", i * 2.0, ("llm.first_token", 0.1))
+        story.load.append(
+            {"t_start": i * 2.0, "duration_s": 0.1, "status": 500 if i % 10 == 0 else 200}
+        )
+    verdict = story.report().verdict
+    assert "; but 10 % of requests at the load generator failed" in verdict.statement
+
+
+@pytest.mark.parametrize(("later", "told"), [("c", True), ("a", False)])
+def test_two_runs_in_one_directory_are_told(story: Any, later: str, told: bool) -> None:
+    """Nobody there for two minutes, and nobody came back: that is no pause of the same users."""
+    for start_s, session in ((0.0, "a"), (200.0, later)):
+        for i in range(TURNS):
+            story.turn(session, start_s + i * 2.0, ("llm.first_token", 1.0))
+    report = story.report()
+    checks = [check for check in report.validity if check.check == "together"]
+    assert [check.value for check in checks] == ([pytest.approx(141.0)] if told else [])
+    assert ("it looks like two runs in one directory" in report.verdict.statement) is told

@@ -120,3 +120,24 @@ def test_requests_that_were_answered_without_a_turn_weaken_the_verdict(
         trace = turn["trace_id"] if i < joined else f"{i:x}".rjust(32, "f")
         story.load.append({"t_start": 1.0 * i, "duration_s": 1.0, "trace_id": trace, "turn": i})
     assert [said for said, _, _ in checks(story.report(**given), "load_joined")] == [status]
+
+
+@pytest.mark.parametrize(("ended_ns", "delivered", "status"), [
+    (None, 44, "warn"), (1, 44, "fail"), (None, 500, "fail"),
+])  # fmt: skip
+def test_a_process_that_still_runs_may_be_ahead_of_its_files(
+    story: Any, ended_ns: int | None, delivered: int, status: str
+) -> None:
+    """It counts on while they are read. One that said goodbye, or is far ahead, lost a file."""
+    ledger = [
+        {"signal": "spans", "sink": "run_directory", "created": delivered, "delivered": delivered}
+        | {"dropped": {}, "pending": 0}
+    ]
+    given = told(story, counted=TURNS)
+    given["manifests"][0]["ended_ns"] = ended_ns
+    report = story.report(
+        **given, manifest={"complete": False, "ledger": ledger}, read={"spans": 40}
+    )
+    ((said, detail, _),) = checks(report, "ledger")
+    assert said == status
+    assert ("analyze it again when it has ended" in detail) is (status == "warn")

@@ -343,7 +343,7 @@ def test_flat_memory_has_no_ceiling() -> None:
     memory = memory_of(Service(live=0.0, noise=0.02 * MIB, limits=limits).windows(1))
     assert memory.ceiling is None
     assert memory.missing is not None
-    assert memory.missing.startswith("memory: does not grow with live sessions")
+    assert memory.missing.startswith("memory: what a live session takes is not told from nothing")
 
 
 def test_descriptors_run_out_where_they_grow_with_sessions() -> None:

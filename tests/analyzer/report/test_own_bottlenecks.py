@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from agentscope_analyzer.facts import Targets
+
 T0_NS = 1_790_000_000_000_000_000
 TURNS = 40
 LINE = {"code_function": "app.ask", "code_file": "/srv/app.py", "code_line": 42}
@@ -136,7 +138,7 @@ def test_the_function_in_which_the_collector_runs_is_named(story: Any) -> None:
         "binds",
         (
             "the garbage collector binds: 50 % of turn time; 160 pauses, 40 % of the run; 75 % of it in "
-            "app.ask (app.py:42), 120 full collections among 120 pauses"
+            "app.ask (app.py:42), 120 pauses, all full collections"
         ),
     )
 
@@ -224,7 +226,7 @@ def test_a_service_that_takes_longer_the_more_ask_has_a_queue(story: Any) -> Non
         "binds",
         (
             "other HTTP services bind: 86 % of turn time; service 'profiles:80' takes 1.25 s (40 calls); "
-            "500 ms a turn with 1 turns in flight, 2 s with 3.15"
+            "500 ms a turn with 1 turn in flight, 2 s with 3.15"
         ),
     )
 
@@ -272,4 +274,60 @@ def test_threads_that_compete_for_the_interpreter_bind_and_the_loop_only_follows
             "the blocked event loop: 25 % of turn time; it waits for the interpreter lock that the service's "
             "own threads keep: see runtime.cpu"
         ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("growth", "p50_s", "kind", "told"),
+    [
+        (
+            0.4,
+            3.0,
+            "binds",
+            "80 % of turn time; 1.05 s a turn with 5.62 turns in flight, 1.42 s with 17.1",
+        ),
+        (0.1, 1.0, "binds", "it hardly grows with load (1.04 s and 1.13 s a turn"),
+    ],
+)
+def test_growth_that_is_proved_is_never_called_none(
+    story: Any, growth: float, p50_s: float, kind: str, told: str
+) -> None:
+    """Forty per cent longer, every time, is a queue, though the database never had little to do."""
+    for part, (took_s, every_s) in enumerate(
+        ((1.0, 0.25), (1 + growth / 2, 0.14), (1 + growth, 0.1))
+    ):
+        for i in range(120):
+            at_s = part * 60.0 + i * every_s
+            parts = [("db.query", took_s * (1 + 0.01 * (i % 7))), ("llm.first_token", 0.3)]
+            story.turn(f"s{i % 30}", at_s, *parts)
+    report = story.report(targets=Targets(p50_s=p50_s, p95_s=8.0))
+    kinds = {one.cause: one.kind for one in report.growth.causes}
+    assert kinds["db.query"] == "grows"
+    judged, statement = found(report, "db.query")
+    assert (judged, statement.count(told), statement.count("a turn with")) == (kind, 1, 1)
+
+
+def test_threads_that_compete_are_named_where_the_loop_binds(story: Any) -> None:
+    """The loop stands still, and so does every thread that wants the interpreter."""
+    turns(story, ("runtime.event_loop", 1.0), ("llm.first_token", 1.0), ("runtime.cpu", 0.05))
+    for i in range(TURNS):
+        story.span(
+            "b", runtime_event="loop_blocked", start_ns=at(2 * i), end_ns=at(2 * i + 1), **LINE
+        )
+    story.gauge("agentscope.interpreter.lock_wait", *[0.003] * 80)
+    kind, statement = found(story.report(), "runtime.event_loop")
+    assert kind == "binds"
+    assert statement.endswith(
+        "; threads compete for the interpreter meanwhile, and that stops it too"
+    )
+
+
+def test_a_tool_that_stops_the_loop_is_not_said_to_take_the_time_itself(story: Any) -> None:
+    """It takes 0.6 s of each turn, and none of it is the tool's own: both stand in one sentence."""
+    parts = [("runtime.event_loop", 0.5), ("tool.execution", 0.001), ("llm.first_token", 1.0)]
+    for i, trace in enumerate(turns(story, *parts)):
+        story.span(trace, tool="search", start_ns=at(2 * i), end_ns=at(2 * i + 0.6))
+    assert found(story.report(), "tool.execution")[1].endswith(
+        "; tool 'search' takes 600 ms (40 calls), most of it other causes' time or beside the "
+        "critical path"
     )

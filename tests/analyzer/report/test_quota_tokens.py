@@ -121,7 +121,7 @@ def test_refusals_make_demand_a_lower_bound(story: Any) -> None:
     assert ceiling.demand_per_session == pytest.approx(7.5, rel=0.02)
     assert "demand is at least this, sessions at most" in ceiling.basis
     assert report.margin.statement == (
-        "first limit: llm.requests at no more than 7 live sessions [7, 9]; more pods will not help: "
+        "first limit: llm.requests at 7 live sessions [7, 9] or fewer; more pods will not help: "
         "the quota is the account's"
     )
     line = terminal._ceiling(ceiling)

@@ -24,7 +24,7 @@ KEYS = {
         "cost_usd prices"
     ),
     "memory": (
-        "base_bytes bytes_per_live_session bytes_per_ended_session low high leak limit_bytes "
+        "base_bytes bytes_per_live_session live_low live_high bytes_per_ended_session low high leak limit_bytes "
         "time_to_limit_s basis"
     ),
     "margin": "first second times statement untold",

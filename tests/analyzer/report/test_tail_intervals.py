@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agentscope_analyzer import intervals
-from agentscope_analyzer.intervals import Clusters, interval_of, shares_of
+from agentscope_analyzer.intervals import DRAWS, Clusters, interval_of, of_shares, shares_of
 
 CAUSES = ("llm.first_token", "llm.rate_limit", "db.query")
 SIZES = (30, 10)
@@ -127,3 +127,11 @@ def test_a_cause_that_slow_turns_do_not_have_has_a_share_of_nothing() -> None:
     run[..., 2] = 0
     found = shares_of(clusters_of(run))["db.query"]
     assert (found.low, found.high, found.p95_low, found.p95_high) == (0, 0, 0, 0)
+
+
+def test_no_share_is_less_than_nothing() -> None:
+    """Draws of the slowest turns are corrected to first order, which may lead below zero."""
+    drawn = np.random.default_rng(5).normal([0.01, 0.99], 0.1, (DRAWS, 2))
+    low, high = of_shares(drawn, 30)
+    assert (low[0], high[1]) == (0.0, 1.0)
+    assert 0.0 < high[0] < low[1] < 1.0

@@ -3,11 +3,13 @@
 import io
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from agentscope_analyzer.costs import price_date, price_source
 from agentscope_analyzer.document import Report
 from agentscope_analyzer.reporters import terminal
+from agentscope_analyzer.reporters.page import Page
 
 T0_NS = 1_790_000_000_000_000_000
 PAGE = """\
@@ -15,9 +17,18 @@ run story: 30 turns of 6 sessions in 177 s, 150 spans, 1 instance
 
 VERDICT
   The provider's quota binds: 33 % of turn time; 30 of 60 attempts refused with 429 or 529; p95 3 s
-  (2 s without any contention); 60 requests/min are used up at 27 live sessions [25, 30], so more
-  pods will not help
+  (2 s without any contention); 60 requests/min are used up at 27 live sessions [25, 30] or fewer,
+  so more pods will not help
   confidence: high
+
+WHAT TO DO NEXT
+  1. Get a larger quota, or ask for less of it: fewer calls a turn, shorter or cached prompts, a
+     second model or deployment with a quota of its own.
+  2. Admit only as many sessions as the quota carries, so that the others wait in sight and not in
+     retries.
+  3. More pods or a larger machine will not help: they share the quota.
+  4. Plan with no more than 27 live sessions [25, 30] as they behaved in this run: beyond,
+     llm.requests is used up (60 requests/min).
 
 BINDS
   llm.rate_limit      the verdict above rests on:
@@ -66,9 +77,9 @@ WHAT GROWS WITH LOAD
   Load hardly varied (1 and 1 turns in flight): nothing can be said to grow with it
 
 CEILINGS
-  resource                   limit  a session       sessions  reached
-  llm.requests     60 requests/min     ≥ 1.92  ≤ 27 [25, 30]  yes, first
-  First limit: llm.requests at no more than 27 live sessions [25, 30]; more pods will not help: the
+  resource                limit  a session       sessions  reached
+  llm.requests  60 requests/min     ≥ 1.92  ≤ 27 [25, 30]  yes, first
+  First limit: llm.requests at 27 live sessions [25, 30] or fewer; more pods will not help: the
   quota is the account's
   llm.requests: limit of openai gpt-4o-mini from rate-limit headers; window rule, at most 1 % of
   minutes over; means alone say 31; 6 sessions; extrapolated from 48-s windows; corrected for
@@ -133,6 +144,35 @@ def test_a_narrow_terminal_loses_nothing(story: Any) -> None:
     assert all(check.check in said for check in report.validity if check.check != "not_measured")
 
 
+WIDE = [
+    ("memory", "23.5 GiB", "7.21 KiB", "3.41 M [2.2 M, 7.65 M]", "yes, first"),
+    ("db.pool:postgres@localhost", "10 connections", "0.004", "2 394", "no"),
+]
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (100, ("resource", "limit", "a session", "sessions", "reached")),
+        (80, ("resource", "limit", "a session", "sessions", "reached")),
+        (70, ("resource", "limit", "sessions", "reached")),
+        (60, ("resource", "sessions", "reached")),
+    ],
+)
+def test_no_figure_of_a_table_is_ever_cut(width: int, columns: tuple[str, ...]) -> None:
+    """Where the page is narrow names fold and whole columns go: 644 must not stand for 644 ms."""
+    file = io.StringIO()
+    names = ("resource", "limit", "a session", "sessions", "reached")
+    Page(Console(file=file, width=width, color_system=None)).table(
+        names, WIDE, wraps="limit", dispensable=("a session", "limit")
+    )
+    page = file.getvalue()
+    assert [name for name in names if name in page] == list(columns)
+    assert max(len(line.rstrip()) for line in page.splitlines()) <= width
+    whole = [row[names.index(name)] for row in WIDE for name in columns[-2:]]
+    assert all(cell in page for cell in whole)
+
+
 def test_data_cannot_move_the_cursor(story: Any) -> None:
     """Escape sequences, line breaks and invisible characters from the run are spelled out."""
     trace = story.turn("s", 0, ("runtime.event_loop", 1.0), ("llm.first_token", 1.0))
@@ -149,3 +189,17 @@ def test_data_cannot_move_the_cursor(story: Any) -> None:
     assert "\x1b" not in page
     assert "\u202e" not in page
     assert r"\x1b[2J[red]evil\u202e (x\n.py:1)" in " ".join(page.split())
+
+
+@pytest.mark.parametrize(("statuses", "told"), [((429, 200), True), ((200,), False)])
+def test_a_first_token_after_retries_is_not_taken_for_the_models_own(
+    story: Any, statuses: tuple[int, ...], told: bool
+) -> None:
+    """The table of models shows what the service waited; what of it is the model's is a cause."""
+    for i in range(30):
+        trace = story.turn(f"s{i % 6}", i * 6.0, ("llm.first_token", 1.9))
+        story.call(trace, i * 6.0, *statuses)
+    for span in story.spans:
+        if span.get("operation"):
+            span |= {"streamed": True, "first_chunk_s": 0.05}
+    assert (terminal.RETRIES_INCLUDED in " ".join(shown(story.report()).split())) is told

@@ -56,6 +56,16 @@ def test_a_figure_of_turns_needs_no_path(story: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "text", ["margin.times < 2", "scalability.peak_sessions < 50", "tail.difference_s > 5",
+             "growth.change_s > 1", "memory.live_high > 1e6"],
+)  # fmt: skip
+def test_every_block_of_the_report_can_be_a_gate(story: Any, text: str) -> None:
+    """Two turns tell none of them, so the gate stays shut; the name is known."""
+    story.turn("a", 0, ("llm.generation", 9.0))
+    assert judged(story, text) == f"FAILED: {text} (no value in this run)"
+
+
 def test_a_figure_that_the_run_does_not_have_fails(story: Any) -> None:
     """A gate must not open because nobody measured."""
     story.turn("a", 0, ("llm.generation", 9.0))

@@ -28,7 +28,7 @@ def test_refused_requests_bind(story: Any) -> None:
         statement=(
             "the provider's quota binds: 33 % of turn time; 30 of 60 attempts refused with 429 or "
             "529; p95 3 s (2 s without any contention); 60 requests/min are used up at 27 live "
-            "sessions [25, 30], so more pods will not help"
+            "sessions [25, 30] or fewer, so more pods will not help"
         ),
         confidence="high",
     )
@@ -195,8 +195,8 @@ def test_targets_decide_whether_inherent_work_binds(story: Any) -> None:
         story.call(trace, i * 6.0, 200)
     report = story.report(targets=Targets(p50_s=0.5, p95_s=8.0))
     assert report.verdict.statement == (
-        "the model itself binds: 60 % of turn time is its own answer time, none of it streamed; "
-        "p50 2 s against a target of 500 ms; load did not vary enough to see if it grows"
+        "the model itself binds: 60 % of turn time is its own answer time, none of it known as "
+        "streamed; p50 2 s against a target of 500 ms; load did not vary enough to see if it grows"
     )
 
 

@@ -3,7 +3,17 @@
 import pytest
 
 from agentscope.conventions import CAUSES
-from agentscope_analyzer.wording import LABELS, amount, interval, number, percent, seconds
+from agentscope_analyzer.wording import (
+    LABELS,
+    amount,
+    count,
+    interval,
+    limited,
+    live_sessions,
+    number,
+    percent,
+    seconds,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +56,36 @@ def test_amounts_and_intervals() -> None:
         "2 queries",
     ]
     assert (interval(61, 90), interval(None, 90), number(0.00001)) == ("[61, 90]", "", "0.00001")
+
+
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [(7, "7"), (9680, "9 680"), (47_505, "47.5 k"), (999_700, "1 M"), (3_410_055, "3.41 M")],
+)
+def test_an_estimate_has_no_more_than_three_digits_where_it_is_large(n: float, text: str) -> None:
+    """An order of magnitude with seven digits would be believed."""
+    assert count(n) == text
+
+
+def test_sessions_and_limits_are_told_as_they_are() -> None:
+    """What refusals hid makes them fewer; one of something is singular; bytes have their unit."""
+    assert [
+        live_sessions(7.9, 6, 17, censored=True),
+        live_sessions(1, None, None),
+        live_sessions(0.4, 0.1, 0.9),
+        live_sessions(2_200_702, 1e6, 3e6),
+    ] == [
+        "7 live sessions [6, 17] or fewer",
+        "1 live session",
+        "less than 1 live session",
+        "2.2 M live sessions [1 M, 3 M]",
+    ]
+    assert [limited(1, "cores"), limited(0.1, "cores"), limited(1, "requests/min")] == [
+        "1 core",
+        "0.1 cores",
+        "1 request/min",
+    ]
+    assert limited(23.5 * 2**30, "bytes") == "23.5 GiB"
 
 
 def test_every_cause_has_its_words() -> None:

@@ -9,7 +9,15 @@ from agentscope_analyzer.reporters.html.palette import class_of
 from agentscope_analyzer.reporters.html.pictures.ceilings import live_sessions
 from agentscope_analyzer.reporters.html.svg import swatch
 from agentscope_analyzer.reporters.text import headline_of
-from agentscope_analyzer.wording import amount, dollars, figure, interval, number, seconds
+from agentscope_analyzer.wording import (
+    amount,
+    count,
+    dollars,
+    figure,
+    interval,
+    number,
+    seconds,
+)
 
 
 def head(report: Report) -> Html:
@@ -73,7 +81,7 @@ def figures(report: Report) -> Html:
         tiles.append(
             (
                 "first limit",
-                figure(first.sessions, ""),
+                ("≤ " if first.censored else "") + count(first.sessions or 0.0),
                 join(tag("span", within, class_="nowrap"), " sessions, ", first.resource),
             )
         )

@@ -11,7 +11,7 @@ from agentscope_analyzer.reporters.html.scales import Log
 from agentscope_analyzer.reporters.html.svg import Canvas, fitted, swatch, width_of
 from agentscope_analyzer.reporters.html.tables import FIGURE, TEXT, table
 from agentscope_analyzer.reporters.text import clipped
-from agentscope_analyzer.wording import amount, figure, interval, number
+from agentscope_analyzer.wording import amount, count, figure, interval, limited, number, size
 
 KEY: Final = "ceilings"
 TITLE: Final = "How many live sessions each limit carries"
@@ -76,8 +76,14 @@ def _untold(margin: Margin) -> Html:
 
 
 def _at(ceiling: Ceiling) -> str:
-    most = "at most " if ceiling.censored else ""
-    return f"{most}{figure(ceiling.sessions, '')} {interval(ceiling.low, ceiling.high)}".rstrip()
+    return f"{_sessions(ceiling)} {interval(ceiling.low, ceiling.high)}".rstrip()
+
+
+def _sessions(ceiling: Ceiling) -> str:
+    """An upper bound where refusals hid some of the demand."""
+    if ceiling.sessions is None:
+        return "–"
+    return ("≤ " if ceiling.censored else "") + count(ceiling.sessions)
 
 
 def _draw(width: float, shown: list[Ceiling], seen: int | None) -> Canvas:
@@ -118,7 +124,7 @@ def _seen(canvas: Canvas, x: float, seen: int, bottom: float) -> None:
 def _ceiling(canvas: Canvas, one: Ceiling, scale: Log, y: float, row: float, *, wide: bool) -> None:
     assert one.sessions is not None
     mark = "first-mark" if one.binding else "ceiling-mark"
-    limit = f"{number(one.limit)} {one.unit}"
+    limit = limited(one.limit, one.unit)
     if wide:
         canvas.text(0, y + 17, fitted(one.resource, 200), "t strong")
         canvas.text(0, y + 32, fitted(limit, 200, bold=False), "t")
@@ -133,15 +139,18 @@ def _ceiling(canvas: Canvas, one: Ceiling, scale: Log, y: float, row: float, *, 
         begin, end = scale.at(max(one.low, scale.low)), scale.at(max(one.high, scale.low))
         canvas.rect(begin, middle - 4, max(1.0, end - begin), 8, f"{mark} range", radius=4)
     canvas.circle(x, middle, 7 if one.binding else 6, mark, title=f"{one.resource}: {_at(one)}")
-    words = (
-        ("≤ " if one.censored else "")
-        + figure(one.sessions, "")
-        + (" (first)" if one.binding and wide else "")
-    )
+    words = _sessions(one) + (" (first)" if one.binding and wide else "")
     end = max(x + 7, end)
     fits = end + 6 + width_of(words) <= canvas.width
     canvas.text(end + 6 if fits else x, middle + (4 if fits else -11), words, "t strong halo",
                 "start" if fits else "middle")  # fmt: skip
+
+
+def _demand(ceiling: Ceiling) -> str:
+    demand = ceiling.demand_per_session
+    if demand is not None and ceiling.unit == "bytes":
+        return size(demand)
+    return ("≥ " if ceiling.censored else "") + figure(demand, "")
 
 
 def _table(found: list[Ceiling]) -> Html:
@@ -160,9 +169,9 @@ def _table(found: list[Ceiling]) -> Html:
         [
             (
                 name(one.resource),
-                f"{number(one.limit)} {one.unit}",
-                figure(one.demand_per_session, ""),
-                ("≤ " if one.censored else "") + figure(one.sessions, ""),
+                limited(one.limit, one.unit),
+                _demand(one),
+                _sessions(one),
                 interval(one.low, one.high) or "–",
                 ("yes" if one.reached else "no") + (", first" if one.binding else ""),
                 one.relief or "–",

@@ -18,7 +18,7 @@ from agentscope_analyzer.reporters.html.pictures.axes import Course, ticks_for
 from agentscope_analyzer.reporters.html.scales import Linear, headroom
 from agentscope_analyzer.reporters.html.svg import Canvas, polyline, swatch
 from agentscope_analyzer.reporters.html.tables import FIGURE, TEXT, table
-from agentscope_analyzer.wording import figure, number, size, span
+from agentscope_analyzer.wording import figure, number, size, size_interval, span
 
 KEY: Final = "memory"
 TITLE: Final = "Memory against live sessions"
@@ -74,9 +74,11 @@ def _says(report: Report, rows: Rows) -> str:
     said = [f"{who} held {size(first)} at the start and {size(last)} at the end."]
     figures = report.memory
     if figures.base_bytes is not None and figures.bytes_per_live_session is not None:
+        within = size_interval(figures.live_low, figures.live_high)
         said.append(
             f"{size(figures.base_bytes)} are there without any session, and each live session adds "
-            f"{size(figures.bytes_per_live_session)}."
+            f"{size(figures.bytes_per_live_session)} {within}".rstrip()
+            + "."
         )
     if figures.leak and figures.time_to_limit_s is not None:
         said.append(f"It leaks: at this rate memory is used up in {span(figures.time_to_limit_s)}.")
