@@ -64,7 +64,10 @@ def instrument(
     """Record ``app``: its turns, ``/metrics``, the runtime, and the client libraries it uses.
 
     ``app`` is a FastAPI or Starlette application; without one, clients and runtime only. Calling
-    it twice is calling it once. ``clients`` names the libraries to hook; "auto" takes every
+    it twice is calling it once. ``session`` says where a request's session id stands: ``"path:NAME"``,
+    ``"header:NAME"``, ``"query:NAME"`` or a function of the scope; the default looks for a path
+    parameter such as ``session_id``, then the header ``x-session-id``. One in the body is bound in
+    the handler: ``with agentscope.session(id):``. ``clients`` names the libraries to hook; "auto" takes every
     supported one that is imported, now or later. ``resources_path``, such as ``"/debug/resources"``,
     serves the process's own figures to this machine: see AgentScopeMiddleware. Raises ConfigError where something cannot work.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from agentscope.asgi import AgentScopeMiddleware
-from agentscope.export.resources import TOKEN_VARIABLE
+from agentscope.export.resources import TOKEN_VARIABLE, resources
 from agentscope.testing import Recorded
 
 PATH = "/debug/resources"
@@ -34,6 +35,23 @@ def test_this_machine_sees_the_figures(recorded: Recorded) -> None:
         assert figures["memory_mb"] > 1
         assert figures["threads"] >= 1
     assert recorded.spans == []
+
+
+def test_a_busy_process_says_so() -> None:
+    """CPU as of now, not as of when somebody last asked."""
+    over = threading.Event()
+
+    def burn() -> None:
+        while not over.is_set():
+            pass
+
+    burning = threading.Thread(target=burn)
+    burning.start()
+    try:
+        assert resources()["cpu_percent"] > 5
+    finally:
+        over.set()
+        burning.join()
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,10 @@ def ceilings_of(asker: Asker, observed: Observed) -> tuple[list[Quota], Ceilings
     quotas = quotas_of(asker, observed.given)
     live = observed.live
     if not live.names:
-        why = "no turn names its session, so demand per session is open"
+        why = (
+            "no turn names its session, so demand per session is open: "
+            "instrument(app, session=…), or agentscope.session(id) in the handler"
+        )
         return quotas, Ceilings(missing=[why])
     asker.prepare("ceilings/_calls")
     known_s = known_until(asker, observed)

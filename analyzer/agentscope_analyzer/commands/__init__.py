@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +48,9 @@ _EXTRA_OF = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns its exit code: 0 fine, 1 a check failed, 2 usage, 3 damaged input."""
     parser = _parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return 2
     args = parser.parse_args(argv)
     command: Command = args.command()
     try:
@@ -81,10 +85,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _version() -> str:
+    try:
+        return importlib.metadata.version("agentscope-observability")
+    except importlib.metadata.PackageNotFoundError:  # run from a copied folder
+        return "0+unknown"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="agentscope", description="Find what binds an AI agent service under load."
     )
+    parser.add_argument("--version", action="version", version=f"agentscope {_version()}")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         verb = verbs.add_parser(

@@ -26,7 +26,7 @@ class LayerFigures(msgspec.Struct, kw_only=True, frozen=True):
 
     ``turns`` are those that were compared: whole ones of the steady part; ``left_out`` failed, were
     given up or cut off. ``users`` is what the load generator says, ``think_s`` the median pause of
-    a session between two turns. ``p50_s`` and ``p95_s`` are weighted where the mix was adjusted.
+    a session between two turns. ``p50_s`` and ``p95_s`` are weighted where the mix was adjusted; the times are None where the runs have no mix in common.
     """
 
     name: str
@@ -40,9 +40,9 @@ class LayerFigures(msgspec.Struct, kw_only=True, frozen=True):
     calls_per_turn: float | None
     input_tokens_per_turn: float | None
     output_tokens_per_turn: float | None
-    mean_s: float
-    p50_s: float
-    p95_s: float
+    mean_s: float | None
+    p50_s: float | None
+    p95_s: float | None
     causes: dict[str, float]
     verdict: str
     confidence: str

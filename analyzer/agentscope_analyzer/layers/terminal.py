@@ -129,14 +129,13 @@ def _layers(layers: Sequence[LayerFigures], page: _Page) -> None:
     page.heading("RUNS")
     table = _table(["", "turns", "sessions", "a second", "mean", "p50", "p95"])
     for layer in layers:
+        times = (layer.mean_s, layer.p50_s, layer.p95_s)
         cells = [
             layer.name,
             number(layer.turns),
             _or_dash(layer.sessions),
             _or_dash(layer.turns_per_s),
-            seconds(layer.mean_s),
-            seconds(layer.p50_s),
-            seconds(layer.p95_s),
+            *("–" if one is None else seconds(one) for one in times),
         ]
         table.add_row(*(Text(clean(cell)) for cell in cells))
     page.block(table)

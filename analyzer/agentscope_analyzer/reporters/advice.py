@@ -155,8 +155,9 @@ def _unbound(report: Report) -> list[str]:
     steps = []
     if unknown >= MOST_UNKNOWN:
         steps.append(
-            f"Give the {percent(unknown)} of turn time that nothing explains a name: mark it with "
-            "agentscope.phase(…) or agentscope.tool and record the run again."
+            f"Find the {percent(unknown)} of turn time that nothing explains: agentscope trace "
+            "shows in which span it lies. Mark what runs there with agentscope.context_load, "
+            "llm_call or tool, and record the run again."
         )
     watched = [one.cause for one in report.findings if one.kind == "watch"]
     if watched:

@@ -27,7 +27,10 @@ def turns(facts: Facts) -> Iterator[Check]:
     """Enough turns for a p95, or none at all."""
     n = facts.turns["turns"]
     if n == 0:
-        detail = "no turn was found: no SERVER span is marked agentscope.turn"
+        detail = (
+            "no turn was found: a request is one when a call of a model, a tool or a phase runs in "
+            "it; mark others with agentscope.turn(…)"
+        )
         if not facts.spans["spans"]:
             detail = "no span was read: give the directory that the service recorded into"
         yield check("turns", "fail", detail, n)
@@ -130,7 +133,10 @@ def unattributed(facts: Facts) -> Iterator[Check]:
     status: Status = "warn" if share > MAX_UNATTRIBUTED else "ok"
     detail = f"{percent(share)} of turn time has no recorded explanation"
     if status == "warn":
-        detail += ": mark it with agentscope.phase(…), context_load, llm_call or tool"
+        detail += (
+            ": agentscope trace shows in which span; what runs there is context_load, llm_call or "
+            "tool, or a library that is not hooked"
+        )
     yield check("unattributed", status, detail, share)
 
 

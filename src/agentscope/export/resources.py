@@ -27,14 +27,13 @@ Scope = MutableMapping[str, Any]
 def resources() -> dict[str, float | int]:
     """Memory, CPU, open files, connections and threads of this process. Blocks for milliseconds."""
     process = psutil.Process()
-    with process.oneshot():
-        return {
-            "memory_mb": process.memory_info().rss / 1024 / 1024,
-            "cpu_percent": process.cpu_percent(0.1),
-            "open_files": len(process.open_files()),
-            "connections": len(process.net_connections()),
-            "threads": process.num_threads(),
-        }
+    return {
+        "memory_mb": round(process.memory_info().rss / 1024 / 1024, 1),
+        "cpu_percent": process.cpu_percent(0.1),
+        "open_files": len(process.open_files()),
+        "connections": len(process.net_connections()),
+        "threads": process.num_threads(),
+    }
 
 
 async def serve(scope: Scope, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:

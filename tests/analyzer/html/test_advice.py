@@ -65,7 +65,7 @@ def test_what_nobody_recorded_is_to_be_recorded(story: Any) -> None:
     for i in range(40):
         story.turn("s", i * 2.0, ("llm.first_token", 1.0), (UNATTRIBUTED, 2.0))
     (step,) = next_steps(replace(story.report(), validity=[]))
-    assert step.startswith("Give the 67 % of turn time that nothing explains a name")
+    assert step.startswith("Find the 67 % of turn time that nothing explains")
 
 
 def test_turns_that_are_too_slow_without_one_cause_begin_with_the_largest(story: Any) -> None:
