@@ -368,7 +368,12 @@ class Metric:
     @property
     def prometheus_labels(self) -> tuple[str, ...]:
         """Its label names on ``/metrics``."""
-        return tuple(attribute.replace(".", "_") for attribute in self.attributes)
+        return tuple(map(prometheus_label, self.attributes))
+
+
+def prometheus_label(attribute: str) -> str:
+    """An attribute's name as ``/metrics`` spells it."""
+    return attribute.replace(".", "_")
 
 
 METRICS: Final[dict[str, Metric]] = {}

@@ -18,7 +18,7 @@ from agentscope.recording.recorder import Recorder
 from agentscope.recording.sink import Sink
 from agentscope.recording.span import AttributeValue
 from agentscope.runtime.sessions import SessionTable
-from agentscope.settings import Settings, load
+from agentscope.settings import Settings, load, metrics_directory
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from agentscope.runtime.gc_pauses import GcMonitor
     from agentscope.runtime.throttling import QuotaMonitor
     from agentscope.runtime.wait_hooks import WaitMonitor
-
-_MULTIPROCESS = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
-"""prometheus_client's variables: workers share what they count in that directory."""
 
 _lock = threading.RLock()
 _settings: Settings | None = None
@@ -190,7 +187,7 @@ def _start(settings: Settings) -> None:
         from agentscope.export.provider import forward_to
 
         starting.listeners.append(forward_to(settings.tracer_provider, release))
-    if settings.prometheus and any(os.environ.get(name) for name in _MULTIPROCESS):
+    if settings.prometheus and metrics_directory() is not None:
         from agentscope.export.prometheus.workers import publish_each_second
 
         publish_each_second(starting)

@@ -20,6 +20,9 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 MIB = 1024 * 1024
 
+METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus_client's variable, also in lower case: workers share what they count there."""
+
 _STANDARD = {
     "service_name": "OTEL_SERVICE_NAME",
     "metrics_temporality": "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
@@ -83,6 +86,12 @@ class Settings:
             _refuse("max_queue_bytes", self.max_queue_bytes, f"at least {MIB}")
         if not self.service_name or len(self.service_name) > 255:
             _refuse("service_name", self.service_name[:40], "1 to 255 characters")
+
+
+def metrics_directory() -> Path | None:
+    """The directory in which workers share what they count; None where they share none."""
+    path = os.environ.get(METRICS_DIRECTORY) or os.environ.get(METRICS_DIRECTORY.lower())
+    return Path(path) if path else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import pytest
 
 from agentscope import conventions as c
 from agentscope.export.prometheus import pace, serve, workers
+from agentscope.settings import METRICS_DIRECTORY
 from agentscope.testing import Recorded
 
 TICK_S = 0.001
@@ -59,7 +60,7 @@ def test_the_loop_gets_on_during_a_scrape(
 ) -> None:
     """In slices it waits a fraction of what it does for a thread that computes without a pause."""
     if shared:
-        monkeypatch.setenv(workers.VARIABLE, str(tmp_path))
+        monkeypatch.setenv(METRICS_DIRECTORY, str(tmp_path))
     fill(recorded)
     slices_s = pace.SLICE_S
     in_slices, at_once = [], []

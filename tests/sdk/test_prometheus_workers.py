@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agentscope import conventions as c
 from agentscope.export.prometheus import merging, render, workers
 from agentscope.recording.recorder import Recorder
+from agentscope.settings import METRICS_DIRECTORY
 from agentscope.testing import Recorded, recording
 
 WORKER = """
@@ -52,7 +53,7 @@ for line in sys.stdin:
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     directory = tmp_path / "shared"
     directory.mkdir()
-    monkeypatch.setenv(workers.VARIABLE, str(directory))
+    monkeypatch.setenv(METRICS_DIRECTORY, str(directory))
     monkeypatch.setattr(merging, "_skipped", set())
     yield directory
     if workers._publisher is not None:
@@ -250,7 +251,7 @@ def test_the_answer_of_workers_is_one_of_a_single_process(
             own.instruments.set(c.HTTP_POOL_IN_USE, (f"pool-{number}",), 4.0)
     accept = "application/openmetrics-text; version=1.0.0"
     together = {family.name: family for family in openmetrics(render(own, accept)[0].decode())}
-    monkeypatch.delenv(workers.VARIABLE)
+    monkeypatch.delenv(METRICS_DIRECTORY)
     alone = {family.name: family for family in openmetrics(render(own, accept)[0].decode())}
 
     def samples(family: Family) -> set[str]:

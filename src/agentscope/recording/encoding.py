@@ -66,15 +66,19 @@ class _TooLongError(Exception):
 def _cut(span: Span) -> None:
     span.name = span.name[:MAX_VALUE_LENGTH]
     for key, value in span.attributes.items():
-        if isinstance(value, str):
-            span.attributes[key] = value[:MAX_VALUE_LENGTH]
-        elif isinstance(value, list):
-            longest = MAX_LIST_LENGTH // MAX_LIST_ITEMS
-            items: Any = value[:MAX_LIST_ITEMS]
-            span.attributes[key] = [
-                item[:longest] if isinstance(item, str) else item for item in items
-            ]
+        span.attributes[key] = cut_value(value)
     span.attributes[c.TRUNCATED] = True
+
+
+def cut_value(value: AttributeValue) -> AttributeValue:
+    """As much of a text, or of a list, as a span may hold."""
+    if isinstance(value, str):
+        return value[:MAX_VALUE_LENGTH]
+    if not isinstance(value, list):
+        return value
+    longest = MAX_LIST_LENGTH // MAX_LIST_ITEMS
+    items: Any = value[:MAX_LIST_ITEMS]
+    return [item[:longest] if isinstance(item, str) else item for item in items]
 
 
 _MAX_REMEMBERED = 4096
@@ -83,7 +87,8 @@ _MAX_REMEMBERED_LENGTH = 256
 _remembered: dict[tuple[str, AttributeValue] | str, str] = {}
 
 
-def _letters(items: Any) -> int:
+def letters(items: Any) -> int:
+    """Letters in the texts of a list together."""
     return sum([len(item) for item in items if type(item) is str])
 
 
@@ -97,7 +102,7 @@ def _attribute(key: str, value: AttributeValue) -> str:
     if kind is float and isfinite(value):  # type: ignore[arg-type]  # a float
         return f'{{"key":{_quoted(key)},"value":{{"doubleValue":{value!r}}}}}'
     if kind is list:
-        if _letters(value) > MAX_LIST_LENGTH:
+        if letters(value) > MAX_LIST_LENGTH:
             raise _TooLongError
         values = ",".join([_item(item) for item in value])  # type: ignore[union-attr]  # a list
         return f'{{"key":{_quoted(key)},"value":{{"arrayValue":{{"values":[{values}]}}}}}}'

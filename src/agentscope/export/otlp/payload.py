@@ -13,7 +13,7 @@ from typing import Any
 from agentscope import conventions as c
 from agentscope.export.otlp import wire
 from agentscope.recording.clock import Clock
-from agentscope.recording.encoding import MAX_LIST_ITEMS, MAX_LIST_LENGTH
+from agentscope.recording.encoding import MAX_LIST_LENGTH, cut_value, letters
 from agentscope.recording.instruments import Point
 from agentscope.recording.span import MAX_VALUE_LENGTH, AttributeValue, Span
 
@@ -49,7 +49,7 @@ def span_fragment(span: Span, clock: Clock) -> bytes:
     cut = False
     for key, value in span.attributes.items():
         if _is_long(value):
-            cut, value = True, _cut(value)
+            cut, value = True, cut_value(value)
         parts.append(_attribute(_SPAN_ATTRIBUTES, key, value))
     if cut:
         parts.append(_attribute(_SPAN_ATTRIBUTES, c.TRUNCATED, value=True))
@@ -176,14 +176,4 @@ def _any(value: AttributeValue) -> bytes:
 def _is_long(value: AttributeValue) -> bool:
     if isinstance(value, str):
         return len(value) > MAX_VALUE_LENGTH
-    if not isinstance(value, list):
-        return False
-    return sum(len(item) for item in value if isinstance(item, str)) > MAX_LIST_LENGTH
-
-
-def _cut(value: AttributeValue) -> AttributeValue:
-    if isinstance(value, str):
-        return value[:MAX_VALUE_LENGTH]
-    items: Any = value
-    longest = MAX_LIST_LENGTH // MAX_LIST_ITEMS
-    return [item[:longest] if isinstance(item, str) else item for item in items[:MAX_LIST_ITEMS]]
+    return isinstance(value, list) and letters(value) > MAX_LIST_LENGTH

@@ -20,6 +20,7 @@ from agentscope.export.prometheus.families import counted, family_of, without_ol
 from agentscope.export.prometheus.pace import Pace, PacedSamples
 from agentscope.recording.guard import note_error
 from agentscope.recording.recorder import Recorder
+from agentscope.settings import metrics_directory
 
 FLUSH_S = 0.5
 """How long a scrape waits for spans that have ended but are not counted yet."""
@@ -52,7 +53,7 @@ def render(recorder: Recorder, accept: str = "") -> tuple[bytes, str]:
     """
     recorder.flush(FLUSH_S)
     pace = Pace()
-    shared = workers.directory()
+    shared = metrics_directory()
     if shared is None:
         ours, theirs = list(InstrumentsCollector(recorder, pace).collect()), _collected(REGISTRY)
     else:

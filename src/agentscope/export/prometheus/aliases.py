@@ -25,7 +25,7 @@ class Alias:
     """A counter made of the sums of a histogram."""
 
 
-_MODEL = c.REQUEST_MODEL.replace(".", "_")
+_MODEL = c.prometheus_label(c.REQUEST_MODEL)
 
 ALIASES = (
     Alias("agent_turn_latency_seconds", c.TURN_DURATION, "time to complete one turn"),
@@ -33,7 +33,7 @@ ALIASES = (
         "llm_call_latency_seconds",
         c.OPERATION_DURATION,
         "time of each call of a model",
-        {"model": _MODEL, "endpoint": c.OPERATION_NAME.replace(".", "_")},
+        {"model": _MODEL, "endpoint": c.prometheus_label(c.OPERATION_NAME)},
     ),
     Alias("active_agent_sessions", c.SESSIONS_ACTIVE, "sessions that are active now"),
     Alias(
@@ -46,7 +46,7 @@ ALIASES = (
         "agent_errors_total",
         c.ERRORS,
         "turns that failed, by type",
-        {"error_type": c.ERROR_TYPE.replace(".", "_")},
+        {"error_type": c.prometheus_label(c.ERROR_TYPE)},
     ),
     Alias(
         "llm_tokens_consumed_total",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric as Family
@@ -26,7 +27,7 @@ def counted(recorder: Recorder) -> Taken:
 
 def without_older_names(families: Iterable[Family]) -> Iterator[Family]:
     """The families as they are where only the newer names of inferences are wished for."""
-    operation = c.OPERATION_NAME.replace(".", "_")
+    operation = c.prometheus_label(c.OPERATION_NAME)
     older = {metric.prometheus_name for metric in OLDER}
     for family in families:
         if family.name in older:
@@ -59,9 +60,10 @@ def family_of(metric: c.Metric, points: Iterable[Point], clock: Clock) -> OurFam
     return family
 
 
-def bounds_of(metric: c.Metric) -> list[str]:
-    """The upper bounds of a histogram as the label ``le`` has them."""
-    return [*(str(float(bound)) for bound in metric.buckets), "+Inf"]
+@cache
+def bounds_of(metric: c.Metric) -> tuple[str, ...]:
+    """The upper bounds of a histogram as the label ``le`` has them; the same for every series."""
+    return (*(str(float(bound)) for bound in metric.buckets), "+Inf")
 
 
 _Bucket = tuple[str, float] | tuple[str, float, PrometheusExemplar]

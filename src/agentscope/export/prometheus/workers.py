@@ -27,8 +27,8 @@ from agentscope.export.prometheus.pace import Pace
 from agentscope.export.prometheus.speaker import OF_THE_CONTAINER, Speaker
 from agentscope.recording.instruments import Point
 from agentscope.recording.recorder import Recorder
+from agentscope.settings import metrics_directory
 
-VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 LOCK_NAME = ".agentscope-lock"
 SPEAKER_NAME = ".agentscope-speaker"
 ARCHIVE = "agentscope-ended"
@@ -41,12 +41,6 @@ MAX_CLOCK_DOUBT_S = 5
 """When a process was started is reckoned from the wall clock, which may have been set since."""
 
 _publisher: Publisher | None = None
-
-
-def directory() -> Path | None:
-    """The directory that the workers share; None where they share none."""
-    path = os.environ.get(VARIABLE) or os.environ.get(VARIABLE.lower())
-    return Path(path) if path else None
 
 
 def publish(recorder: Recorder, shared: Path) -> None:
@@ -64,7 +58,7 @@ def publish_each_second(recorder: Recorder) -> None:
     """Have the others able to answer for this worker, once it records."""
 
     def publish_metrics() -> None:
-        shared = directory()
+        shared = metrics_directory()
         if shared is not None:
             publish(recorder, shared)
 
