@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeGuard
+from typing import Any
 
 from agentscope import conventions as c
 from agentscope.conventions import CAUSES
@@ -25,19 +25,16 @@ from agentscope_analyzer.growth import growth_of
 from agentscope_analyzer.hidden import Hidden, hidden_in
 from agentscope_analyzer.intervals import Clusters
 from agentscope_analyzer.sql import Asker, Queryable
+from agentscope_analyzer.stretches import NS, Stretch, clock_ahead, stages_of, steady_of
 from agentscope_analyzer.timeline import read_timeline
 
 Row = dict[str, Any]
 
-NS = 1e9
 CAPPED = (
     (c.HTTP_POOL_IN_USE, c.HTTP_POOL_LIMIT),
     (c.THREADPOOL_BORROWED, c.THREADPOOL_LIMIT),
 )
 """Gauges of what is in use, each with the gauge of its limit."""
-MAX_CLOCK_DOUBT_S = 0.5
-"""Clocks of two hosts that differ by less do not move a stage by anything that matters."""
-MAX_USERS = 1e12
 MAX_ROWS = 50
 """Rows of one question that a report carries; ``Facts.cut`` says where there were more."""
 
@@ -48,19 +45,6 @@ class Targets:
 
     p50_s: float = 3.0
     p95_s: float = 8.0
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """A stretch of the run, in seconds since 1970."""
-
-    start_s: float
-    end_s: float
-
-    @property
-    def duration_s(self) -> float:
-        """Its length."""
-        return max(0.0, self.end_s - self.start_s)
 
 
 @dataclass(frozen=True)
@@ -352,49 +336,6 @@ def gather(
         questions=reader.kept,
         cut=reader.cut,
     )
-
-
-def clock_ahead(load: Row) -> float:
-    """By how many seconds the service's clock is ahead of the generator's; 0 within the doubt."""
-    ahead_s = load["clock_ahead_s"]
-    if ahead_s is None or abs(ahead_s) <= (load["clock_within_s"] or 0.0) + MAX_CLOCK_DOUBT_S:
-        return 0.0
-    return float(ahead_s)
-
-
-def steady_of(whole: Stretch, manifest: Mapping[str, Any], *, clock_ahead_s: float) -> Stretch:
-    """The part of the run with most users, as the load generator's stages say, else all of it."""
-    stages = stages_of(manifest)
-    if not stages:
-        return whole
-    most = max(_users(stage) for stage in stages)
-    fullest = [stage for stage in stages if _users(stage) == most][-1]
-    start_s = max(whole.start_s, fullest["start_ns"] / NS + clock_ahead_s)
-    end_s = min(whole.end_s, fullest["end_ns"] / NS + clock_ahead_s)
-    return Stretch(start_s, end_s) if end_s > start_s else whole
-
-
-def stages_of(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The load generator's stages but the ramp."""
-    told = (manifest.get("load") or {}).get("stages")
-    return [stage for stage in told if _is_stage(stage)] if isinstance(told, list) else []
-
-
-def _is_stage(stage: Any) -> bool:
-    return (
-        isinstance(stage, Mapping)
-        and stage.get("name") != "ramp"
-        and all(_is_number(stage.get(end)) and stage[end] > 0 for end in ("start_ns", "end_ns"))
-    )
-
-
-def _users(stage: Mapping[str, Any]) -> float:
-    users = stage.get("users")
-    return float(users) if _is_number(users) and users < MAX_USERS else 0.0
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def _whole(turns: Row) -> Stretch:

@@ -24,11 +24,12 @@ from agentscope_analyzer.document import (
     TurnFigures,
     Unpriced,
 )
-from agentscope_analyzer.facts import NS, Facts, Targets, gather
+from agentscope_analyzer.facts import Facts, Targets, gather
 from agentscope_analyzer.hidden import Hidden
 from agentscope_analyzer.ingest import open_run
 from agentscope_analyzer.intervals import ShareInterval, shares_of
 from agentscope_analyzer.sql import Queryable
+from agentscope_analyzer.stretches import NS
 from agentscope_analyzer.tail import tail_of
 from agentscope_analyzer.timeline import exemplar_of
 from agentscope_analyzer.validity import checks_of, is_complete

@@ -13,10 +13,10 @@ from agentscope.conventions import CAUSES
 from agentscope_analyzer.attribution import attribute
 from agentscope_analyzer.document import Report
 from agentscope_analyzer.engine import Engine
-from agentscope_analyzer.facts import Stretch, steady_of
 from agentscope_analyzer.ingest import open_run
 from agentscope_analyzer.report import Targets, report_of
 from agentscope_analyzer.sql import Asker
+from agentscope_analyzer.stretches import Stretch, steady_of
 from agentscope_analyzer.validity import NOT_MEASURED
 
 __all__ = ["Floats", "Ints", "Layer", "Sample", "read_layer", "sample_of"]

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from agentscope_analyzer.audit import ClockPair
 from agentscope_analyzer.document import Check
-from agentscope_analyzer.facts import Facts, clock_ahead
+from agentscope_analyzer.facts import Facts
+from agentscope_analyzer.stretches import clock_ahead
 from agentscope_analyzer.validity.check import check
 from agentscope_analyzer.wording import amount, number, percent, seconds
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from agentscope_analyzer.audit import Trend
 from agentscope_analyzer.document import Check, Status
-from agentscope_analyzer.facts import Facts, clock_ahead, steady_of
+from agentscope_analyzer.facts import Facts
+from agentscope_analyzer.stretches import clock_ahead, steady_of
 from agentscope_analyzer.validity.check import check
 from agentscope_analyzer.wording import amount, number, percent, seconds
 
