@@ -53,6 +53,11 @@ def headroom() -> str:
     return queries.headroom(_chosen(c.RATELIMIT_REMAINING))
 
 
+def time_left() -> str:
+    """See ``queries.time_left``."""
+    return queries.time_left(_chosen(c.RATELIMIT_REMAINING))
+
+
 def _chosen(metric: Metric, where: Mapping[str, str] | None = None) -> dict[str, str]:
     labels = [name for name in (MODEL, REQUEST_MODEL) if name in metric.prometheus_labels]
     return {**dict.fromkeys(labels, f"${MODEL}"), **(where or {})}

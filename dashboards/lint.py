@@ -30,6 +30,12 @@ UNITS: Final = frozenset(
 
 MIN_REFRESH_S: Final = 30
 
+MAX_UID: Final = 40
+"""Characters: Grafana refuses a longer one."""
+
+TITLE_CHARACTERS: Final = {4: 15, 6: 25, 8: 35, 12: 55, 24: 110}
+"""How long a title may be, by the panel's columns, to be read in a window of 1000 pixels."""
+
 _LABEL_QUERY = re.compile(r"label_values\((?P<series>.+), *(?P<label>\w+)\)")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
@@ -57,7 +63,7 @@ def _of_the_generator(board: str, panel: str, target: str, metric: c.Metric) -> 
 EXCUSES: Final = (
     _of_the_generator("agentscope-load-run", "Users", "A", c.LOAD_USERS),
     _of_the_generator("agentscope-load-run", "Users and turns in flight", "A", c.LOAD_USERS),
-    _of_the_generator("agentscope-load-run", "What one user adds", "A", c.LOAD_USERS),
+    _of_the_generator("agentscope-load-run", "What one user gets", "A", c.LOAD_USERS),
     _of_the_generator(
         "agentscope-load-run", "Request duration, as users see it", "A", c.LOAD_REQUEST_DURATION
     ),
@@ -84,7 +90,7 @@ def findings(board: Json, excuses: Iterable[Excuse] = EXCUSES) -> list[str]:
             ref_id = target.get("refId", "")
             found += [
                 f"{fault}, in panel {title!r} target {ref_id}"
-                for fault in target_faults(target.get("expr", ""), variables(board))
+                for fault in dict.fromkeys(target_faults(target.get("expr", ""), variables(board)))
                 if not _excused(fault, title, ref_id, mine)
             ]
     return found
@@ -132,6 +138,8 @@ def _board(board: Json) -> Iterator[str]:
         yield "uneditable-dashboard: a change by hand is lost at the next import"
     if not board.get("uid"):
         yield "board-uid: without a uid of its own a board is a new one at each import"
+    if len(board.get("uid", "")) > MAX_UID:
+        yield f"board-uid: longer than {MAX_UID} characters"
     refresh = re.fullmatch(r"(\d+)([smh])", board.get("refresh", ""))
     if refresh is None or int(refresh[1]) * _SECONDS[refresh[2]] < MIN_REFRESH_S:
         yield f"board-refresh: at least {MIN_REFRESH_S} s; more often than scrapes is in vain"
@@ -200,13 +208,27 @@ def _panel(panel: Json) -> Iterator[str]:
         yield "panel-title-description: both are needed"
     elif "**Next:**" not in panel["description"]:
         yield "panel-next-step: the description does not say what to do"
-    if panel.get("fieldConfig", {}).get("defaults", {}).get("unit") not in UNITS:
+    most = TITLE_CHARACTERS[panel["gridPos"]["w"]]
+    if len(panel.get("title", "")) > most:
+        yield f"panel-title-fits: more than {most} characters are cut off in a small window"
+    defaults = panel.get("fieldConfig", {}).get("defaults", {})
+    if defaults.get("unit") not in UNITS:
         yield "panel-units: none, or none of Grafana's"
+    if not defaults.get("noValue"):
+        yield "panel-empty: it does not say what it means that there is nothing to show"
+    if panel["type"] == "stat":
+        yield from _of_now(panel)
     if not panel.get("targets"):
         yield "panel-no-targets: it asks for nothing"
     for part in (panel, *panel.get("targets", [])):
         if (part.get("datasource") or {}).get("uid") not in DATASOURCE:
             yield "panel-datasource: not the variable"
+
+
+def _of_now(panel: Json) -> Iterator[str]:
+    ends = all(one.get("expr", "").endswith(" or vector(NaN)") for one in panel.get("targets", []))
+    if not ends or panel["options"]["reduceOptions"]["calcs"] != ["last"]:
+        yield "stat-of-now: after the last point it would show that one for as long as it is in view"
 
 
 # --- queries ----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import quotas
 from agentscope import conventions as c
 from agentscope.conventions import Metric
 
@@ -16,6 +17,12 @@ Part = Literal["bucket", "count", "sum"]
 
 RATE_INTERVAL = "$__rate_interval"
 """Grafana's word for a window that always holds four scrapes."""
+
+INTERVAL = "$__interval"
+"""Grafana's word for the distance of two points: a scrape's, or more."""
+
+RANGE = "$__range"
+"""Grafana's word for the time shown."""
 
 ROUTE = "route"
 """The label and the variable that narrow turns down to one route."""
@@ -101,15 +108,18 @@ def per_process(amount: str) -> str:
 
 
 def headroom(where: Mapping[str, str] | None = None) -> str:
-    """Share of a quota that is left, by instance, provider, model and dimension.
+    """Share of each quota that is left, by instance: see ``quotas``."""
+    return quotas.headroom(*_told(where), window=RATE_INTERVAL)
 
-    A provider tells it with each answer and at no other time: a gap where nobody has asked, as the
-    last word may be hours old.
-    """
-    caller = "job, instance, provider, model"
-    left = f"{gauge(c.RATELIMIT_REMAINING, where)} / {gauge(c.RATELIMIT_LIMIT, where)}"
-    asked = _rate(c.LLM_ATTEMPTS, None, where)
-    return f"{left} and on ({caller}) (sum by ({caller}) ({asked}) > 0)"
+
+def time_left(where: Mapping[str, str] | None = None) -> str:
+    """Seconds until a quota is used up, by instance: see ``quotas``."""
+    return quotas.time_left(*_told(where))
+
+
+def _told(where: Mapping[str, str] | None) -> tuple[str, str, str]:
+    left, most = (gauge(metric, where) for metric in (c.RATELIMIT_REMAINING, c.RATELIMIT_LIMIT))
+    return left, most, _rate(c.LLM_ATTEMPTS, None, where)
 
 
 def in_flight() -> str:
@@ -120,6 +130,11 @@ def in_flight() -> str:
 def total(metric: Metric, by: tuple[str, ...] = ()) -> str:
     """A gauge summed over everything but these labels."""
     return f"{_sum(metric, by)} ({gauge(metric)})"
+
+
+def or_zero(expr: str) -> str:
+    """``expr``, without labels, or 0 where the recorder is there and there was nothing to count yet."""
+    return f"{expr} or 0 * {total(c.TURNS_ACTIVE)}"
 
 
 def share_of(part: str, whole: str) -> str:

@@ -15,6 +15,11 @@ class Levels(NamedTuple):
     warning: float
     critical: float
 
+    @property
+    def low_is_bad(self) -> bool:
+        """Whether a figure is watched for falling, not for rising."""
+        return self.warning > self.critical
+
 
 INSTANCES_AWAY: Final = Levels(0.0, 0.5)
 """Share of a service's instances that do not answer: one at all, and more than half."""
@@ -24,6 +29,9 @@ TURN_P95_S: Final = Levels(10.0, 30.0)
 
 ERROR_SHARE: Final = Levels(0.01, 0.05)
 """Failed turns among all turns."""
+
+TURNS_STUCK: Final = Levels(1.0, 5.0)
+"""Turns in flight while none ends, for minutes: a single one may be a long piece of work."""
 
 QUOTA_HEADROOM: Final = Levels(0.25, 0.10)
 """What is left of a provider's quota: below a tenth, one burst brings the first 429."""
@@ -64,6 +72,6 @@ RECORDS_GIVEN_UP: Final = Levels(0.001, 0.01)
 POOL_USE: Final = Levels(0.8, 1.0)
 """Connections in use among those that the pool may open; at 1 the next call waits."""
 
-THROUGHPUT_LEFT: Final = Levels(0.75, 0.5)
-"""Turns a second for each turn in flight, among the most of a load run: at a half, turns take twice
-as long as at best. Who makes the run looks at it: there is nobody to alert."""
+SPEED_KEPT: Final = Levels(0.75, 0.5)
+"""How fast turns end, and end well, against the best of a load run: at a half, they take twice as
+long. Who makes the run looks at it: there is nobody to alert."""

@@ -6,17 +6,19 @@ from typing import Final
 
 import thresholds
 from agentscope import conventions as c
+from agentscope.conventions import Metric
 from alerts import recorded
 from alerts.alert import Alert
 from alerts.recorded import WINDOW, WINDOW_S, per_process, quantile, rate, share
 
 _INSTANCE = "{{ $labels.job }} {{ $labels.instance }}"
 _MODEL = "{{ $labels.provider }} {{ $labels.model }}"
-_REMAINING = c.RATELIMIT_REMAINING.prometheus_name
-_QUOTA = "job, provider, model, dimension"
 
 _ENOUGH: Final = 10
 """Fewer turns, or calls, in a window make no share and no percentile that is worth waking up for."""
+
+_SEVERAL: Final = 2
+"""Turns in flight, on average: at night there is one now and then."""
 
 _BUSY = f"{recorded.TURN_RATE} * {WINDOW_S} >= {_ENOUGH}"
 _CALLING = f"{recorded.CALLS} * {WINDOW_S} >= {_ENOUGH}"
@@ -36,13 +38,6 @@ def _away() -> str:
     return f"((1 - avg by (job) ({scraped})) or ({gone}))"
 
 
-def _time_left() -> str:
-    """Seconds until a quota is used up, of quotas that are half used already."""
-    falls = f"-deriv({_REMAINING}[{WINDOW}]) > 0"
-    half_used = f"{recorded.QUOTA_HEADROOM} < 0.5"
-    return f"(min by ({_QUOTA}) ({_REMAINING} / ({falls})) and on ({_QUOTA}) ({half_used}))"
-
-
 def _by_instance(series: str) -> str:
     return f"max by (job, instance) ({series})"
 
@@ -52,11 +47,38 @@ def _memory_limit() -> str:
 
 
 def _pool_use() -> str:
+    """The median of the window: a pool that is full for most of it now and then has one free."""
     used = f'{c.DB_CONNECTION_COUNT.prometheus_name}{{db_client_connection_state="used"}}'
     most = c.DB_CONNECTION_MAX.prometheus_name
     return (
         "max by (job, instance, db_client_connection_pool_name) "
-        f"({used} / ignoring (db_client_connection_state) {most})"
+        f"(quantile_over_time(0.5, {used}[{WINDOW}])"
+        f" / ignoring (db_client_connection_state) {most})"
+    )
+
+
+def _at_a_time(metric: Metric) -> str:
+    """A queue's mean length in the window: at a single scrape it may be empty by chance."""
+    return f"avg_over_time({metric.prometheus_name}[{WINDOW}])"
+
+
+def _stuck() -> str:
+    """Turns in flight while none ends."""
+    flying = f"sum by (job) ({_at_a_time(c.TURNS_ACTIVE)})"
+    return f"({flying} unless on (job) ({recorded.TURN_RATE} > 0))"
+
+
+def _busy_or_queued() -> str:
+    """Few turns end where all of them take minutes: then there are several in flight."""
+    return f"{_BUSY} or sum by (job) ({_at_a_time(c.TURNS_ACTIVE)}) >= {_SEVERAL}"
+
+
+def _connections() -> str:
+    """Calls that wait for a connection, of HTTP clients and databases."""
+    pool = "db_client_connection_pool_name"
+    database = f'label_replace({_at_a_time(c.DB_PENDING_REQUESTS)}, "pool", "$1", "{pool}", "(.*)")'
+    return " or ".join(
+        f"sum by (job, pool) ({waiting})" for waiting in (_at_a_time(c.HTTP_POOL_WAITING), database)
     )
 
 
@@ -73,7 +95,7 @@ ALERTS: Final = (
     Alert(
         name="AgentTurnsSlow",
         expr=recorded.TURN_P95,
-        only_where=_BUSY,
+        only_where=_busy_or_queued(),
         levels=thresholds.TURN_P95_S,
         lasting="5m",
         summary="{{ $labels.job }}: one turn in twenty takes more than {{ $value | humanizeDuration }}",
@@ -90,6 +112,25 @@ ALERTS: Final = (
         description="Failed turns by error type, on the board Agent overview, name the exception.",
     ),
     Alert(
+        name="AgentTurnsStuck",
+        expr=_stuck(),
+        levels=thresholds.TURNS_STUCK,
+        lasting="7m",  # after a start, the longest turns that are told apart may still run
+        summary='{{ $labels.job }}: {{ $value | printf "%.0f" }} turns in flight, and none ends',
+        description="Nobody gets an answer, and no turn counts as slow or failed before it ends. "
+        "Something that all of them wait for never answers.",
+    ),
+    Alert(
+        name="ModelCallsFail",
+        expr=recorded.CALL_ERROR_SHARE,
+        only_where=_CALLING,
+        levels=thresholds.ERROR_SHARE,
+        lasting="5m",
+        summary="{{ $labels.job }}: {{ $value | humanizePercentage }} of model calls fail",
+        description="After all their retries. Turns fail with them, unless the service's own code "
+        "falls back on something.",
+    ),
+    Alert(
         name="ModelQuotaNearlyUsedUp",
         expr=recorded.QUOTA_HEADROOM,
         levels=thresholds.QUOTA_HEADROOM,
@@ -100,12 +141,12 @@ ALERTS: Final = (
     ),
     Alert(
         name="ModelQuotaExhaustsSoon",
-        expr=_time_left(),
+        expr=recorded.QUOTA_TIME_LEFT,
         levels=thresholds.EXHAUSTION_S,
         lasting="0s",  # the slope is one of minutes already, and a minute more is too late
         summary=_MODEL + ": {{ $labels.dimension }} used up in {{ $value | humanizeDuration }}",
-        description="If it shrinks on as it does now. Admit fewer sessions before the provider "
-        "refuses them.",
+        description="If it shrinks on as it does now; 0 s is used up already. Admit fewer sessions "
+        "before the provider refuses them.",
     ),
     Alert(
         name="ModelCallsRetried",
@@ -122,8 +163,9 @@ ALERTS: Final = (
         expr=recorded.CALLERS_ASLEEP,
         levels=thresholds.CALLERS_ASLEEP,
         lasting="5m",
-        summary=_MODEL + ': {{ $value | printf "%.1f" }} calls sleep between attempts',
-        description="That many users wait for nothing at any time.",
+        summary='{{ $labels.job }}: {{ $value | printf "%.1f" }} calls sleep between attempts',
+        description="That many users wait for nothing at any time. The board LLM and rate limits "
+        "says for which model, and whether its quota is the reason.",
     ),
     Alert(
         name="EventLoopLate",
@@ -183,7 +225,7 @@ ALERTS: Final = (
         name="DatabasePoolFull",
         expr=_pool_use(),
         levels=thresholds.POOL_USE,
-        lasting="5m",
+        lasting="2m",
         summary=_INSTANCE
         + ": {{ $value | humanizePercentage }} of {{ $labels.db_client_connection_pool_name }} in use",
         description="The next query waits. See for how long connections are held: across a model "
@@ -191,11 +233,20 @@ ALERTS: Final = (
     ),
     Alert(
         name="CallsWaitForThreads",
-        expr=f"sum by (job, limiter) ({c.THREADPOOL_WAITING.prometheus_name})",
+        expr=f"sum by (job, limiter) ({_at_a_time(c.THREADPOOL_WAITING)})",
         levels=thresholds.WAITING_CALLS,
-        lasting="5m",
-        summary="{{ $labels.job }}: {{ $value }} calls wait for a worker thread",
+        lasting="2m",
+        summary='{{ $labels.job }}: {{ $value | printf "%.1f" }} calls wait for a worker thread',
         description="Synchronous endpoints and tools share 40 threads a process by default.",
+    ),
+    Alert(
+        name="CallsWaitForConnections",
+        expr=f"({_connections()})",
+        levels=thresholds.WAITING_CALLS,
+        lasting="2m",
+        summary='{{ $labels.job }}: {{ $value | printf "%.1f" }} calls wait for a connection to '
+        "{{ $labels.pool }}",
+        description="The pool of the HTTP client or of the database binds, not the server behind it.",
     ),
     Alert(
         name="RecordsGivenUp",

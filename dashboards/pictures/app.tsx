@@ -6,6 +6,7 @@ import {
   createTheme,
   dateTime,
   getDisplayProcessor,
+  stringToJsRegex,
   toDataFrame,
 } from '@grafana/data';
 import {
@@ -22,9 +23,9 @@ import { createRoot } from 'react-dom/client';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 
-const { board, answers, annotations, range, choices } = (window as any).PAGE;
-const theme = createTheme({ colors: { mode: 'dark' } });
-const WIDTH = 1600, MARGIN = 16, CELL = 30, GAP = 8;
+const { board, answers, annotations, range, look, choices } = (window as any).PAGE;
+const theme = createTheme({ colors: { mode: look.mode } });
+const WIDTH = look.width, MARGIN = 16, CELL = 30, GAP = 8;
 const COLUMN = (WIDTH - 2 * MARGIN + GAP) / 24;
 const timeRange = { from: dateTime(range.from), to: dateTime(range.to), raw: { from: 'now-1h', to: 'now' } };
 
@@ -44,8 +45,10 @@ function frames(panel: any): DataFrame[] {
       const config = structuredClone(panel.fieldConfig.defaults);
       for (const step of config.thresholds.steps) step.value ??= -Infinity;
       for (const { matcher, properties } of panel.fieldConfig.overrides) {
-        const named = { byFrameRefID: target.refId, byName: target.legendFormat }[matcher.id as string];
-        if (named === matcher.options) for (const { id, value } of properties) put(config, id, value);
+        const name = legend(target.legendFormat, series.metric);
+        const meant = { byFrameRefID: target.refId, byName: name }[matcher.id as string] === matcher.options
+          || (matcher.id === 'byRegexp' && stringToJsRegex(matcher.options).test(name));
+        if (meant) for (const { id, value } of properties) put(config, id, value);
       }
       config.displayNameFromDS = legend(target.legendFormat, series.metric);
       found.push(toDataFrame({
@@ -73,18 +76,24 @@ function put(at: any, path: string, value: unknown) {
   at[final] = value;
 }
 
-const last = (field: Field) => field.values.filter((value) => value != null).at(-1);
+// The board says which point counts: the last one, of which there may be none.
+const reduced = (field: Field, calc: string) =>
+  calc === 'last' ? field.values.at(-1) ?? NaN : field.values.filter((value) => value != null).at(-1);
 
-const NoData = () => <div style={{ margin: 'auto', color: theme.colors.text.secondary }}>No data</div>;
+const NoData = ({ panel }: any) => (
+  <div style={{ height: '100%', display: 'grid', placeItems: 'center', color: theme.colors.text.secondary }}>
+    {panel.fieldConfig.defaults.noValue}
+  </div>
+);
 
 function Figure({ panel, width, height }: any) {
   const [frame] = frames(panel);
-  if (!frame) return <NoData />;
+  if (!frame) return <NoData panel={panel} />;
   const [time, value] = frame.fields;
   return (
     <BigValue
       width={width} height={height} theme={theme}
-      value={value.display!(last(value))}
+      value={value.display!(reduced(value, panel.options.reduceOptions.calcs[0]))}
       sparkline={{ x: time, y: value }}
       colorMode={BigValueColorMode.Value} graphMode={BigValueGraphMode.Area}
     />
@@ -119,7 +128,7 @@ function Marks({ config }: any) {
 
 function Lines({ panel, width, height }: any) {
   const found = frames(panel);
-  if (!found.length) return <NoData />;
+  if (!found.length) return <NoData panel={panel} />;
   return (
     <TimeSeries
       frames={found} timeRange={timeRange as any} timeZone="utc" structureRev={1}
@@ -138,7 +147,7 @@ function Scatter({ panel, width, height }: any) {
     const points = across.values.map((x, at) => [x, up.values[at]]).filter(([x, y]) => x != null && y != null);
     points.sort((a, b) => a[0] - b[0]);
     const font = `12px ${theme.typography.fontFamily}`;
-    const grid = { stroke: 'rgba(240, 250, 255, 0.09)', width: 1 };
+    const grid = { stroke: theme.isDark ? 'rgba(240, 250, 255, 0.09)' : 'rgba(0, 10, 23, 0.09)', width: 1 };
     const axis = { stroke: theme.colors.text.primary, font, grid, ticks: grid };
     const colour = theme.visualization.getColorByName(up.config.color!.fixedColor!);
     new uPlot({

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import colours
 import thresholds
 from agentscope import conventions as c
 from by_model import REQUEST_MODEL, rate
 from frame import Panel
-from panels import PLAIN, REQUESTS_PER_SECOND, SHARE, Line, lines
+from panels import NO_CALLS, NO_POOL, NO_WAITS, PLAIN, REQUESTS_PER_SECOND, SHARE, Line, lines
 from queries import quantile, total
 from rows.models_now import FAILED_CALLS
 
@@ -33,6 +34,8 @@ def panels() -> list[Panel]:
             c.LLM_ATTEMPTS,
             "Attempts by status",
             Line(rate(c.LLM_ATTEMPTS, by=("model", "status_class")), "{{status_class}} {{model}}"),
+            empty=NO_CALLS,
+            colours=colours.STATUSES,
             unit=REQUESTS_PER_SECOND,
             stacked=True,
             read="Every HTTP request, those that a client library hides included; none is one "
@@ -44,6 +47,7 @@ def panels() -> list[Panel]:
             c.LLM_ATTEMPTS,
             "Retries per call, by model",
             Line(RETRIES_BY_MODEL, "{{model}}"),
+            empty=NO_CALLS,
             unit=SHARE,
             levels=thresholds.RETRY_SHARE,
             shows="HTTP attempts beyond the first, per call of the model",
@@ -54,6 +58,7 @@ def panels() -> list[Panel]:
             c.LLM_BACKOFF,
             "Callers asleep, by reason",
             Line(rate(c.LLM_BACKOFF, by=(*_BY_MODEL, "reason")), f"{{{{reason}}}} {_MODEL}"),
+            empty="no sleeps",
             unit=PLAIN,
             levels=thresholds.CALLERS_ASLEEP,
             stacked=True,
@@ -63,8 +68,9 @@ def panels() -> list[Panel]:
         ),
         lines(
             c.OPERATION_DURATION,
-            "Calls that failed after all",
+            "Calls that fail after all",
             Line(FAILED_CALLS, "failed calls"),
+            empty=NO_CALLS,
             unit=SHARE,
             levels=thresholds.ERROR_SHARE,
             span=6,
@@ -74,9 +80,10 @@ def panels() -> list[Panel]:
         ),
         lines(
             c.HTTP_POOL_IN_USE,
-            "Connections in use",
+            "HTTP connections in use",
             Line(total(c.HTTP_POOL_IN_USE, by=("pool",)), "{{pool}}"),
             Line(total(c.HTTP_POOL_LIMIT, by=("pool",)), "limit {{pool}}", limit=True),
+            empty=NO_POOL,
             span=6,
             read="Summed over instances, and below it what the clients may open at most.",
             then="at the limit with waiters beside it: raise the client's limit, or share one "
@@ -86,6 +93,7 @@ def panels() -> list[Panel]:
             c.HTTP_POOL_WAITING,
             "Waiting for a connection",
             Line(total(c.HTTP_POOL_WAITING, by=("pool",)), "{{pool}}"),
+            empty=NO_POOL,
             levels=thresholds.WAITING_CALLS,
             span=6,
             read="Calls that wait at the moment of the scrape: not yet sent to anybody.",
@@ -93,11 +101,13 @@ def panels() -> list[Panel]:
         ),
         lines(
             c.WAIT_DURATION,
-            "Wait for a connection, p95",
+            "Connection wait, p95",
             Line(
                 quantile(0.95, c.WAIT_DURATION, by=("kind",), where={"kind": "http[.].*"}),
                 "{{kind}}",
             ),
+            empty=NO_WAITS,
+            colours=colours.WAITS,
             span=6,
             shows="how long calls waited for a connection, or for it to be made",
             read="http.pool is a queue in the client, http.connect is name resolution, TCP and TLS.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import thresholds
 from agentscope import conventions as c
 from frame import Panel
-from panels import PLAIN, SHARE, Line, lines
+from panels import NO_RECORDER, NO_TURNS, PLAIN, SHARE, Line, lines
 from queries import gauge, per, per_process, rate, total
 
 _INSTANCE = "{{instance}}"
@@ -19,6 +19,7 @@ def panels() -> list[Panel]:
             c.CPU_TIME,
             "CPU",
             Line(per_process(rate(c.CPU_TIME, by=("instance",))), _INSTANCE),
+            empty=NO_RECORDER,
             unit=SHARE,
             levels=thresholds.CPU_CORES,
             shows="CPU seconds a second of one process",
@@ -28,8 +29,9 @@ def panels() -> list[Panel]:
         ),
         lines(
             c.CGROUP_THROTTLED_TIME,
-            "Refused by the container's quota",
+            "CPU refused by the quota",
             Line(rate(c.CGROUP_THROTTLED_TIME, by=("instance",)), _INSTANCE),
+            empty="no container",
             unit=SHARE,
             levels=thresholds.THROTTLED_SHARE,
             shows="processor seconds a second that the container's quota refused",
@@ -40,6 +42,7 @@ def panels() -> list[Panel]:
             c.CPU_TIME,
             "CPU seconds per turn",
             Line(per(rate(c.CPU_TIME), turns), "CPU"),
+            empty=NO_TURNS,
             unit="s",
             shows="processor seconds of all processes, per turn that ended",
             read="What the processes use while idle is in it, so it falls with load at first.",
@@ -47,21 +50,24 @@ def panels() -> list[Panel]:
         ),
         lines(
             c.CGROUP_CPU_LIMIT,
-            "Processors allowed, there and shared",
+            "Processors and processes",
             Line(f"max by (instance) ({gauge(c.CGROUP_CPU_LIMIT)})", f"quota {_INSTANCE}"),
             Line(f"max by (instance) ({gauge(c.HOST_CPUS)})", f"there {_INSTANCE}"),
             Line(total(c.PROCESSES, by=("instance",)), f"processes {_INSTANCE}"),
+            empty=NO_RECORDER,
             unit=PLAIN,
             shows="processors that the container may use, processors that the process can be "
             "scheduled on, and processes that share them",
             read="No line for the quota: there is none.",
-            then="fewer than processes: they share, and each is slower than alone.",
+            then="more processes than processors: they take turns, and each is slower than alone. Run "
+            "fewer, or give them more.",
             span=12,
         ),
         lines(
             c.THREAD_COUNT,
             "Threads",
             Line(f"sum by (instance) ({gauge(c.THREAD_COUNT)})", _INSTANCE),
+            empty=NO_RECORDER,
             read="A worker pool grows to its size and stays.",
             then="a steady climb: something starts threads and never ends them.",
             span=12,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import colours
 from agentscope import conventions as c
 from frame import Panel
-from panels import PER_SECOND, REQUESTS_PER_SECOND, Line, lines
+from panels import NO_ERRORS, NO_GENERATOR, REQUESTS_PER_SECOND, Line, lines
 from queries import rate
 
 
@@ -15,7 +16,9 @@ def panels() -> list[Panel]:
             c.ERRORS,
             "Failed turns by type",
             Line(rate(c.ERRORS, by=("error_type",)), "{{error_type}}"),
-            unit=PER_SECOND,
+            empty=NO_ERRORS,
+            many=True,
+            unit=REQUESTS_PER_SECOND,
             stacked=True,
             read="All routes. Prometheus counts increases, so a type's very first error shows "
             "from its second on.",
@@ -33,6 +36,9 @@ def panels() -> list[Panel]:
                 ),
                 "{{http_response_status_code}} {{http_route}}",
             ),
+            empty=NO_ERRORS,
+            many=True,
+            colours=colours.STATUSES,
             unit=REQUESTS_PER_SECOND,
             stacked=True,
             shows="HTTP requests answered with a status of 400 or more",
@@ -43,6 +49,8 @@ def panels() -> list[Panel]:
             c.LOAD_REQUESTS,
             "Users' requests by outcome",
             Line(rate(c.LOAD_REQUESTS, by=("outcome",)), "{{outcome}}"),
+            empty=NO_GENERATOR,
+            colours=colours.OUTCOMES,
             unit=REQUESTS_PER_SECOND,
             stacked=True,
             read="Only where the load generator is scraped. no_answer is a refused or broken "

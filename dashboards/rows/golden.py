@@ -6,8 +6,8 @@ import thresholds
 from agentscope import conventions as c
 from frame import Panel
 from links import LLM, LOAD_RUN
-from panels import REQUESTS_PER_SECOND, SHARE, figure
-from queries import gauge, headroom, quantile, rate, share_of
+from panels import NO_QUOTA, NO_RECORDER, NO_TURNS, REQUESTS_PER_SECOND, SHARE, figure
+from queries import gauge, headroom, or_zero, quantile, rate, share_of
 
 
 def panels() -> list[Panel]:
@@ -16,8 +16,9 @@ def panels() -> list[Panel]:
     return [
         figure(
             c.TURN_DURATION,
-            "Turns per second",
-            rate(c.TURN_DURATION, "count"),
+            "Turns a second",
+            or_zero(rate(c.TURN_DURATION, "count")),
+            empty=NO_RECORDER,
             unit=REQUESTS_PER_SECOND,
             shows="turns that ended, of the routes chosen above",
             read="A fall while sessions stay is a "
@@ -26,8 +27,9 @@ def panels() -> list[Panel]:
         ),
         figure(
             c.TURN_DURATION,
-            "Turn duration, p95",
+            "Turn time, p95",
             quantile(0.95, c.TURN_DURATION),
+            empty=NO_TURNS,
             levels=thresholds.TURN_P95_S,
             read="One turn in twenty takes longer. Interpolated between bounds that double, so "
             "read it as about, not exactly.",
@@ -37,6 +39,7 @@ def panels() -> list[Panel]:
             c.ERRORS,
             "Failed turns",
             share_of(rate(c.ERRORS), turns),
+            empty=NO_TURNS,
             unit=SHARE,
             levels=thresholds.ERROR_SHARE,
             shows="share of turns that failed, whatever the route chosen",
@@ -47,6 +50,7 @@ def panels() -> list[Panel]:
             c.SESSIONS_ACTIVE,
             "Active sessions",
             f"sum ({gauge(c.SESSIONS_ACTIVE)})",
+            empty=NO_RECORDER,
             read="Summed over instances: a session that two instances serve counts in both.",
             then="compare with the capacity that a load run of this version found.",
             more=LOAD_RUN,
@@ -55,6 +59,7 @@ def panels() -> list[Panel]:
             c.TURNS_ACTIVE,
             "Turns in flight",
             f"sum ({gauge(c.TURNS_ACTIVE)})",
+            empty=NO_RECORDER,
             read="Equals turns per second times mean duration while the service keeps up. A rise "
             "without more turns per second is a queue.",
             then="see which wait grows with it in the row on waits.",
@@ -62,8 +67,9 @@ def panels() -> list[Panel]:
         ),
         figure(
             c.RATELIMIT_REMAINING,
-            "Least quota left",
+            "Scarcest quota",
             f"min ({headroom()})",
+            empty=NO_QUOTA,
             unit=SHARE,
             levels=thresholds.QUOTA_HEADROOM,
             shows="what is left of the provider's quota, as a share of it",

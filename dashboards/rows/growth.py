@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import colours
 import thresholds
 from agentscope import conventions as c
 from frame import Panel
 from links import LLM, RUNTIME
-from panels import PLAIN, SHARE, Line, lines
+from panels import NO_POOL, NO_QUOTA, NO_RECORDER, NO_WAITS, PLAIN, SHARE, Line, lines
 from queries import headroom, per, per_process, quantile, rate, total
 from rows.knee import TURNS
 
@@ -19,6 +20,8 @@ def panels() -> list[Panel]:
             c.WAIT_DURATION,
             "Waiting per turn, by kind",
             Line(per(rate(c.WAIT_DURATION, "sum", by=("kind",)), TURNS), "{{kind}}"),
+            empty=NO_WAITS,
+            colours=colours.WAITS,
             stacked=True,
             shows="seconds that a turn spends waiting, all routes together",
             read="Counted when a wait ends. What grows from stage to stage is what binds.",
@@ -29,6 +32,8 @@ def panels() -> list[Panel]:
             c.LLM_BACKOFF,
             "Callers asleep",
             Line(rate(c.LLM_BACKOFF, by=("reason",)), "{{reason}}"),
+            empty="no sleeps",
+            colours=colours.WAITS,
             unit=PLAIN,
             levels=thresholds.CALLERS_ASLEEP,
             stacked=True,
@@ -41,6 +46,7 @@ def panels() -> list[Panel]:
             c.RATELIMIT_REMAINING,
             "Quota left",
             Line(f"min by (model, dimension) ({headroom()})", "{{model}} {{dimension}}"),
+            empty=NO_QUOTA,
             unit=SHARE,
             levels=thresholds.QUOTA_HEADROOM,
             shows="what is left of the provider's quota, as a share of it",
@@ -54,6 +60,7 @@ def panels() -> list[Panel]:
             Line(total(c.DB_PENDING_REQUESTS, by=(pool,)), f"database {{{{{pool}}}}}"),
             Line(total(c.HTTP_POOL_WAITING, by=("pool",)), "http {{pool}}"),
             Line(total(c.THREADPOOL_WAITING, by=("limiter",)), "threads {{limiter}}"),
+            empty=NO_POOL,
             levels=thresholds.WAITING_CALLS,
             shows="calls that wait for a database connection, an HTTP connection or a thread",
             read="At the moment of the scrape, all instances.",
@@ -64,6 +71,7 @@ def panels() -> list[Panel]:
             c.LOOP_DELAY,
             "Event-loop delay, p99",
             Line(quantile(0.99, c.LOOP_DELAY, by=("instance",)), "{{instance}}"),
+            empty=NO_RECORDER,
             levels=thresholds.LOOP_DELAY_S,
             read="Every turn of the process waits this long whenever it resumes.",
             then="grows with users: code that blocks the loop, or a processor that is full.",
@@ -73,6 +81,7 @@ def panels() -> list[Panel]:
             c.CPU_TIME,
             "CPU",
             Line(per_process(rate(c.CPU_TIME, by=("instance",))), "{{instance}}"),
+            empty=NO_RECORDER,
             unit=SHARE,
             levels=thresholds.CPU_CORES,
             shows="CPU seconds a second of one process",

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import thresholds
 from agentscope import conventions as c
-from by_model import REQUEST_MODEL, gauge, headroom, rate, tokens
+from by_model import REQUEST_MODEL, gauge, headroom, rate, time_left, tokens
 from frame import Panel
-from panels import PLAIN, SHARE, Line, lines
-from queries import RATE_INTERVAL
+from panels import NO_QUOTA, PLAIN, SHARE, Line, lines
+from quotas import QUOTA as _QUOTA
 
-_QUOTA = "provider, model, dimension"
 _LEGEND = "{{provider}} {{model}} {{dimension}}"
 
-_REMAINING = f"min by ({_QUOTA}) ({gauge(c.RATELIMIT_REMAINING)})"
-_FALLS = f"-min by ({_QUOTA}) (deriv({gauge(c.RATELIMIT_REMAINING)}[{RATE_INTERVAL}]))"
-_HALF_USED = f"min by ({_QUOTA}) ({headroom()}) < 0.5"
-_SOON_S = 1800
-EXHAUSTION_S = f"{_REMAINING} / ({_FALLS} > 0) < {_SOON_S} and on ({_QUOTA}) ({_HALF_USED})"
-"""Seconds until nothing is left if it shrinks as in the last window. A gap while it does not, where
-more than half is left, and where it lasts for half an hour: such a slope is mostly chance."""
+_SOON_S = 2 * thresholds.EXHAUSTION_S.warning
+"""Later than that is not soon: such a slope is mostly chance."""
 
 
 def _asked(amount: str, dimension: str) -> str:
@@ -47,25 +41,27 @@ def panels() -> list[Panel]:
             c.RATELIMIT_REMAINING,
             "Quota left",
             Line(f"min by ({_QUOTA}) ({headroom()})", _LEGEND),
+            empty=NO_QUOTA,
             unit=SHARE,
             levels=thresholds.QUOTA_HEADROOM,
             shows="what is left of each quota, as a share of it",
-            read="From the headers of every answer, 429s included; the lowest of any instance. "
-            "A gap while nobody asks.",
+            read="From the headers of every answer, 429s included; the lowest since the point "
+            "before, of any instance. A gap while nobody asks.",
             then="the dimension that touches the floor binds: more of that one, fewer requests, or "
             "fewer tokens a request.",
         ),
         lines(
             c.RATELIMIT_REMAINING,
             "Time to exhaustion",
-            Line(EXHAUSTION_S, _LEGEND),
+            Line(f"min by ({_QUOTA}) ({time_left()}) < {_SOON_S:g}", _LEGEND),
+            empty="nothing runs out",
             unit="s",
             levels=thresholds.EXHAUSTION_S,
             shows="seconds until the quota is used up if it shrinks as it does now",
-            read="A straight line through the last window: an estimate. A gap means that it does "
-            "not shrink, that more than half is left, or that it lasts for half an hour. Longer "
-            "than the time until it is full again: it will not run out.",
-            then="below a minute for long: throttle at the door, before the provider does.",
+            read="A straight line through the last two minutes: an estimate. 0 means that it is "
+            "used up. A gap means that it does not shrink, that more than half is left, that it "
+            "lasts for ten minutes, or that the quota begins anew each minute.",
+            then="below five minutes: admit fewer sessions, before the provider refuses them.",
         ),
         lines(
             c.RATELIMIT_WINDOW,
@@ -75,6 +71,7 @@ def panels() -> list[Panel]:
                 Line(_tokens_asked(kind), f"{kind.replace('_', ' ')} {{{{model}}}}")
                 for kind in ("tokens", "input_tokens", "output_tokens")
             ),
+            empty="no window told",
             unit=SHARE,
             shows="attempts and tokens of the service, as a share of what the quota refills in the "
             "same time",
@@ -88,6 +85,7 @@ def panels() -> list[Panel]:
             c.RATELIMIT_LIMIT,
             "Quotas",
             Line(f"max by ({_QUOTA}) ({gauge(c.RATELIMIT_LIMIT)})", _LEGEND),
+            empty=NO_QUOTA,
             unit=PLAIN,
             span=12,
             by_tens=True,
@@ -99,8 +97,9 @@ def panels() -> list[Panel]:
             c.RATELIMIT_RESET,
             "Quota full again in",
             Line(f"max by ({_QUOTA}) ({gauge(c.RATELIMIT_RESET)})", _LEGEND),
+            empty=NO_QUOTA,
             span=12,
-            read="As of the last answer.",
+            read="From the last answer, and counted down since; 0 is full.",
             then="long and rising: load exceeds the refill, so waiting will not help.",
         ),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import thresholds
 from agentscope import conventions as c
 from frame import Panel
-from panels import PER_SECOND, PLAIN, SHARE, Line, lines
+from panels import NO_RECORDER, PER_SECOND, PLAIN, SHARE, Line, lines
 from queries import gauge, mean, rate, total
 from rows.process_now import DESCRIPTOR_SHARE, MEMORY_SHARE
 
@@ -26,13 +26,15 @@ def panels() -> list[Panel]:
                 f"limit {_INSTANCE}",
                 limit=True,
             ),
+            empty=NO_RECORDER,
             read="Resident memory, and the container's limit where there is one.",
             then="a rise that does not end when sessions do is a leak.",
         ),
         lines(
             c.MEMORY_USAGE,
-            "Memory of what there may be",
+            "Memory, share of the limit",
             Line(f"max by (instance) ({MEMORY_SHARE})", _INSTANCE),
+            empty=NO_RECORDER,
             unit=SHARE,
             levels=thresholds.MEMORY_SHARE,
             shows="resident memory of what the container may use, or the host has",
@@ -43,6 +45,7 @@ def panels() -> list[Panel]:
             c.MEMORY_USAGE,
             "Memory per active session",
             Line(f"{memory} / ({sessions} > 0)", _INSTANCE),
+            empty="no sessions",
             shows="resident memory divided by the sessions that are active",
             read="Falls while the process's own share is spread over more sessions, then levels "
             "off at what a session takes.",
@@ -52,6 +55,7 @@ def panels() -> list[Panel]:
             c.SESSIONS_ACTIVE,
             "Active sessions",
             Line(sessions, _INSTANCE),
+            empty=NO_RECORDER,
             span=6,
             read="With a turn running, or ended less than the idle time-out ago.",
             then="uneven instances: the balancer keeps sessions together, or one is slow.",
@@ -60,6 +64,7 @@ def panels() -> list[Panel]:
             c.SESSION_TURNS,
             "Turns of a session",
             Line(mean(c.SESSION_TURNS), "mean"),
+            empty="none went idle",
             unit=PLAIN,
             span=6,
             shows="turns of sessions that went idle, on average",
@@ -70,6 +75,7 @@ def panels() -> list[Panel]:
             c.SESSIONS_FORGOTTEN,
             "Sessions forgotten early",
             Line(rate(c.SESSIONS_FORGOTTEN, by=("instance",)), _INSTANCE),
+            empty="none",
             unit=PER_SECOND,
             span=6,
             read="More were active than are told apart (max_sessions): then active sessions are "
@@ -80,6 +86,7 @@ def panels() -> list[Panel]:
             c.FD_COUNT,
             "Open file descriptors",
             Line(f"max by (instance) ({DESCRIPTOR_SHARE})", _INSTANCE),
+            empty="no limit",
             unit=SHARE,
             levels=thresholds.DESCRIPTOR_SHARE,
             span=6,

@@ -6,8 +6,17 @@ import thresholds
 from agentscope import conventions as c
 from by_model import headroom, quantile, rate
 from frame import Panel
-from panels import CALLS_PER_SECOND, PLAIN, SHARE, figure
-from queries import share_of
+from panels import (
+    CALLS_PER_SECOND,
+    NO_CALLS,
+    NO_QUOTA,
+    NO_RECORDER,
+    NO_STREAMS,
+    PLAIN,
+    SHARE,
+    figure,
+)
+from queries import or_zero, share_of
 
 CALLS = rate(c.OPERATION_DURATION, "count")
 
@@ -23,8 +32,9 @@ def panels() -> list[Panel]:
     return [
         figure(
             c.OPERATION_DURATION,
-            "Calls per second",
-            CALLS,
+            "Calls a second",
+            or_zero(CALLS),
+            empty=NO_RECORDER,
             unit=CALLS_PER_SECOND,
             shows="logical calls of models that ended",
             read="What the service's code asked for; hidden retries are not in it.",
@@ -32,24 +42,27 @@ def panels() -> list[Panel]:
         ),
         figure(
             c.OPERATION_DURATION,
-            "Call duration, p95",
+            "Call time, p95",
             quantile(0.95, c.OPERATION_DURATION),
+            empty=NO_CALLS,
             read="Retries and their sleeps are in it.",
             then="compare with retries and callers asleep beside it: if both are flat, the model "
             "itself takes this long.",
         ),
         figure(
             c.OPERATION_FIRST_CHUNK,
-            "First chunk, p95",
+            "First chunk p95",
             quantile(0.95, c.OPERATION_FIRST_CHUNK),
+            empty=NO_STREAMS,
             read="Streamed calls only: how long a user looks at nothing.",
             then="longer with more input tokens: shorten the context; longer at some hours: the "
             "provider.",
         ),
         figure(
             c.LLM_ATTEMPTS,
-            "Retries per call",
+            "Retries a call",
             RETRY_SHARE,
+            empty=NO_CALLS,
             unit=SHARE,
             levels=thresholds.RETRY_SHARE,
             shows="HTTP attempts beyond the first, per call",
@@ -59,7 +72,8 @@ def panels() -> list[Panel]:
         figure(
             c.LLM_BACKOFF,
             "Callers asleep",
-            rate(c.LLM_BACKOFF),
+            or_zero(rate(c.LLM_BACKOFF)),
+            empty=NO_RECORDER,
             unit=PLAIN,
             levels=thresholds.CALLERS_ASLEEP,
             shows="calls that sleep between two attempts, at a time",
@@ -68,8 +82,9 @@ def panels() -> list[Panel]:
         ),
         figure(
             c.RATELIMIT_REMAINING,
-            "Least quota left",
+            "Scarcest quota",
             f"min ({headroom()})",
+            empty=NO_QUOTA,
             unit=SHARE,
             levels=thresholds.QUOTA_HEADROOM,
             shows="what is left of the provider's quota, as a share of it",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import thresholds
 from agentscope import conventions as c
 from frame import Panel
-from panels import PER_SECOND, PLAIN, SHARE, Line, lines
+from panels import NO_POOL, NO_WAITS, PER_SECOND, PLAIN, SHARE, Line, lines
 from queries import gauge, quantile, rate, total
 
 _POOL = "db_client_connection_pool_name"
@@ -25,6 +25,7 @@ def _threads() -> list[Panel]:
             c.THREADPOOL_BORROWED,
             "Worker threads in use",
             Line(f"max by (limiter) ({use})", "{{limiter}}"),
+            empty=NO_POOL,
             unit=SHARE,
             levels=thresholds.POOL_USE,
             shows="worker threads that are busy, of those that there may be",
@@ -35,6 +36,7 @@ def _threads() -> list[Panel]:
             c.THREADPOOL_WAITING,
             "Waiting for a thread",
             Line(total(c.THREADPOOL_WAITING, by=("limiter",)), "{{limiter}}"),
+            empty=NO_POOL,
             levels=thresholds.WAITING_CALLS,
             read="At the moment of the scrape, all instances.",
             then="above zero for long: the pool binds, whatever the CPU says.",
@@ -46,9 +48,11 @@ def _threads() -> list[Panel]:
                 quantile(0.95, c.WAIT_DURATION, by=("resource",), where={"kind": "threadpool"}),
                 "{{resource}}",
             ),
+            empty=NO_WAITS,
             shows="how long calls waited for a worker thread",
             read=f"Above {c.DELAY_BUCKETS[-1]:g} s it reads that.",
-            then="compare with what the threads do while they are held.",
+            then="long: `agentscope analyze` names what holds the threads; make that async, or allow "
+            "more threads.",
         ),
     ]
 
@@ -60,6 +64,7 @@ def _http() -> list[Panel]:
             c.HTTP_POOL_IN_USE,
             "HTTP connections in use",
             Line(f"max by (pool) ({use})", "{{pool}}"),
+            empty=NO_POOL,
             unit=SHARE,
             levels=thresholds.POOL_USE,
             span=12,
@@ -71,6 +76,7 @@ def _http() -> list[Panel]:
             c.HTTP_POOL_WAITING,
             "Waiting for an HTTP connection",
             Line(total(c.HTTP_POOL_WAITING, by=("pool",)), "{{pool}}"),
+            empty=NO_POOL,
             levels=thresholds.WAITING_CALLS,
             span=12,
             read="At the moment of the scrape, all instances.",
@@ -88,6 +94,7 @@ def _database() -> list[Panel]:
             c.DB_CONNECTION_COUNT,
             "Database pool in use",
             Line(f"max by ({_POOL}) ({used} / ignoring ({_STATE}) {limit})", _DATABASE),
+            empty=NO_POOL,
             unit=SHARE,
             levels=thresholds.POOL_USE,
             span=6,
@@ -97,8 +104,9 @@ def _database() -> list[Panel]:
         ),
         lines(
             c.DB_PENDING_REQUESTS,
-            "Waiting for a database connection",
+            "Waiting for a connection",
             Line(total(c.DB_PENDING_REQUESTS, by=(_POOL,)), _DATABASE),
+            empty=NO_POOL,
             unit=PLAIN,
             levels=thresholds.WAITING_CALLS,
             span=6,
@@ -107,18 +115,20 @@ def _database() -> list[Panel]:
         ),
         lines(
             c.DB_USE_TIME,
-            "Held and waited for, p95",
+            "Time held, waited for",
             Line(held, f"held {_DATABASE}"),
             Line(quantile(0.95, c.DB_WAIT_TIME, by=(_POOL,)), f"waited for {_DATABASE}"),
+            empty=NO_POOL,
             span=6,
-            shows="how long a connection is held, and how long it is waited for",
+            shows="p95 of how long a connection is held, and of how long it is waited for",
             read=f"Above {c.DELAY_BUCKETS[-1]:g} s it reads that.",
             then="held longer than its queries: it is held across a model call. Release it first.",
         ),
         lines(
             c.DB_TIMEOUTS,
-            "Gave up waiting",
+            "Time-outs of the pool",
             Line(rate(c.DB_TIMEOUTS, by=(_POOL,)), _DATABASE),
+            empty="none",
             unit=PER_SECOND,
             span=6,
             read="Each of them is a failed turn.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import thresholds
 from agentscope import conventions as c
 from frame import Panel
-from panels import SHARE, figure
+from panels import NO_RECORDER, SHARE, figure
 from queries import gauge, per_process, rate, total, worst_gauge
 
 _LIMIT = f"({gauge(c.CGROUP_MEMORY_LIMIT)} or {gauge(c.HOST_MEMORY)})"
@@ -20,8 +20,9 @@ def panels() -> list[Panel]:
     return [
         figure(
             c.LOOP_DELAY_MAX,
-            "Event-loop delay, largest",
+            "Loop delay",
             worst_gauge(c.LOOP_DELAY_MAX, by=()),
+            empty=NO_RECORDER,
             levels=thresholds.LOOP_DELAY_S,
             shows="how late the event loop ran a timer, the most of any instance",
             read="Every turn of that process paid it.",
@@ -29,8 +30,9 @@ def panels() -> list[Panel]:
         ),
         figure(
             c.CPU_TIME,
-            "CPU, busiest instance",
+            "CPU, busiest",
             f"max ({per_process(rate(c.CPU_TIME, by=('instance',)))})",
+            empty=NO_RECORDER,
             unit=SHARE,
             levels=thresholds.CPU_CORES,
             shows="CPU seconds a second of one process, of the busiest instance",
@@ -39,8 +41,9 @@ def panels() -> list[Panel]:
         ),
         figure(
             c.MEMORY_USAGE,
-            "Memory, fullest instance",
+            "Memory, fullest",
             f"max ({MEMORY_SHARE})",
+            empty=NO_RECORDER,
             unit=SHARE,
             levels=thresholds.MEMORY_SHARE,
             shows="resident memory of what the container may use, or the host has",
@@ -51,6 +54,7 @@ def panels() -> list[Panel]:
             c.CGROUP_THROTTLED_TIME,
             "Throttled",
             f"max ({rate(c.CGROUP_THROTTLED_TIME, by=('instance',))} or 0 * {rate(c.CPU_TIME)})",
+            empty=NO_RECORDER,
             unit=SHARE,
             levels=thresholds.THROTTLED_SHARE,
             shows="processor seconds a second that the container's quota refused",
@@ -59,8 +63,9 @@ def panels() -> list[Panel]:
         ),
         figure(
             c.THREADPOOL_WAITING,
-            "Waiting for a thread",
+            "Thread queue",
             total(c.THREADPOOL_WAITING),
+            empty="no thread pool",
             levels=thresholds.WAITING_CALLS,
             shows="calls that wait for a worker thread, all instances",
             read="Synchronous endpoints and tools share 40 threads a process by default.",
@@ -68,8 +73,9 @@ def panels() -> list[Panel]:
         ),
         figure(
             c.FD_COUNT,
-            "Descriptors, fullest instance",
+            "Descriptors",
             f"max ({DESCRIPTOR_SHARE})",
+            empty="no limit",
             unit=SHARE,
             levels=thresholds.DESCRIPTOR_SHARE,
             shows="open file descriptors of those that the process may have",

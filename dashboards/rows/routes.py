@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import colours
 import thresholds
 from agentscope import conventions as c
 from frame import Panel
-from panels import PER_SECOND, REQUESTS_PER_SECOND, SHARE, Line, lines
+from panels import NO_ERRORS, NO_TURNS, REQUESTS_PER_SECOND, SHARE, Line, lines
 from queries import ROUTE, quantile, rate, share_of
 
 _BY_ROUTE = (ROUTE,)
@@ -21,6 +22,8 @@ def panels() -> list[Panel]:
             c.TURN_DURATION,
             "Turns per second",
             Line(turns, _LEGEND),
+            empty=NO_TURNS,
+            many=True,
             unit=REQUESTS_PER_SECOND,
             shows="turns that ended, by route",
             read="The lines add up to the first figure of the board.",
@@ -30,6 +33,8 @@ def panels() -> list[Panel]:
             c.TURN_DURATION,
             "Turns answered 5xx",
             Line(share_of(refused, turns), _LEGEND),
+            empty=NO_TURNS,
+            many=True,
             unit=SHARE,
             levels=thresholds.ERROR_SHARE,
             shows="share of a route's turns that were answered with a status of 500 or more",
@@ -41,6 +46,8 @@ def panels() -> list[Panel]:
             c.TURN_DURATION,
             "Turn duration, p95",
             Line(quantile(0.95, c.TURN_DURATION, by=_BY_ROUTE), _LEGEND),
+            empty=NO_TURNS,
+            many=True,
             levels=thresholds.TURN_P95_S,
             shows="duration that one turn in twenty exceeds, by route",
             read="Bounds double, so a step from one to the next can be a small change.",
@@ -51,6 +58,8 @@ def panels() -> list[Panel]:
             c.TURN_DURATION,
             "Turn duration, median",
             Line(quantile(0.5, c.TURN_DURATION, by=_BY_ROUTE), _LEGEND),
+            empty=NO_TURNS,
+            many=True,
             read="What an ordinary turn takes.",
             then="a slow rise with sessions is a queue; a jump is a change of model or of code.",
         ),
@@ -58,7 +67,9 @@ def panels() -> list[Panel]:
             c.ERRORS,
             "Failed turns by error type",
             Line(rate(c.ERRORS, by=("error_type",)), "{{error_type}}"),
-            unit=PER_SECOND,
+            empty=NO_ERRORS,
+            many=True,
+            unit=REQUESTS_PER_SECOND,
             read="All routes. Prometheus counts increases, so a type's very first error shows "
             "from its second on.",
             then="open a trace with that error type, or run the analyzer on a recorded run.",
@@ -74,6 +85,9 @@ def panels() -> list[Panel]:
                 ),
                 "{{http_response_status_code}} {{http_route}}",
             ),
+            empty="no requests",
+            many=True,
+            colours=colours.ERRORS,
             unit=REQUESTS_PER_SECOND,
             shows="HTTP requests that ended, by route and status",
             read="Every request, turn or not, whatever the route chosen; a request that no route "

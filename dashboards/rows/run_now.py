@@ -6,9 +6,9 @@ import thresholds
 from agentscope import conventions as c
 from frame import Panel
 from links import OVERVIEW
-from panels import REQUESTS_PER_SECOND, SHARE, figure
-from queries import quantile, rate, share_of, total
-from rows.knee import OF_THE_BEST, TURNS
+from panels import NO_RECORDER, NO_TURNS, REQUESTS_PER_SECOND, SHARE, figure
+from queries import or_zero, quantile, rate, share_of, total
+from rows.knee import GOOD_TURNS, SPEED_KEPT, TURNS, USERS
 
 
 def panels() -> list[Panel]:
@@ -17,9 +17,10 @@ def panels() -> list[Panel]:
         figure(
             c.LOAD_USERS,
             "Users",
-            f"{total(c.LOAD_USERS)} or {total(c.SESSIONS_ACTIVE)}",
-            shows="simulated users that are there, or active sessions where the load generator "
-            "is not scraped",
+            USERS,
+            empty="none",
+            shows="simulated users that are there, or active sessions where no load generator was "
+            "scraped in the time shown",
             read="A user thinks between turns, so fewer turns are in flight.",
             then="hold each stage for at least two minutes: percentiles need a few hundred turns.",
         ),
@@ -27,33 +28,37 @@ def panels() -> list[Panel]:
             c.TURNS_ACTIVE,
             "Turns in flight",
             total(c.TURNS_ACTIVE),
+            empty=NO_RECORDER,
             read="Users that wait for an answer.",
             then="near the number of users: they do nothing but wait.",
         ),
         figure(
             c.TURN_DURATION,
-            "Turns per second",
-            TURNS,
+            "Good turns / s",
+            or_zero(GOOD_TURNS),
+            empty=NO_RECORDER,
             unit=REQUESTS_PER_SECOND,
-            shows="turns that ended, of all routes",
+            shows="turns that ended well a second, of all routes",
             read="What the service gets done.",
             then="flat while users rise: the limit is reached; see what grows, below.",
         ),
         figure(
             c.TURN_DURATION,
-            "Throughput left per turn",
-            OF_THE_BEST,
+            "Speed kept",
+            SPEED_KEPT,
+            empty=NO_TURNS,
             unit=SHARE,
-            levels=thresholds.THROUGHPUT_LEFT,
-            shows="turns per second for each turn in flight, as a share of the best tenth of the "
-            "time shown",
-            read="100 % while load costs nothing; at 50 % a turn takes twice as long as at best.",
+            levels=thresholds.SPEED_KEPT,
+            shows="how fast turns end, and end well, as a share of the best tenth of the time shown",
+            read="100 % while load costs nothing; at 50 % a turn takes twice as long as at best, or "
+            "every second one fails.",
             then="the users of the stage before it fell are what the service carries well.",
         ),
         figure(
             c.TURN_DURATION,
-            "Turn duration, p95",
+            "Turn time, p95",
             quantile(0.95, c.TURN_DURATION),
+            empty=NO_TURNS,
             levels=thresholds.TURN_P95_S,
             read="Of the routes chosen above; one turn in twenty takes longer.",
             then="compare with p50 below: if both rise, everybody queues.",
@@ -62,6 +67,7 @@ def panels() -> list[Panel]:
             c.ERRORS,
             "Failed turns",
             share_of(rate(c.ERRORS), TURNS),
+            empty=NO_TURNS,
             unit=SHARE,
             levels=thresholds.ERROR_SHARE,
             shows="share of turns that failed, whatever the route chosen",

@@ -6,7 +6,7 @@ import thresholds
 from agentscope import conventions as c
 from frame import Panel
 from links import RUNTIME
-from panels import PLAIN, SHARE, Line, lines
+from panels import NO_POOL, NO_RECORDER, PLAIN, SHARE, Line, lines
 from queries import gauge, per_process, rate, total, worst_gauge
 
 _INSTANCE = "{{instance}}"
@@ -26,6 +26,7 @@ def _process() -> list[Panel]:
             c.LOOP_DELAY_MAX,
             "Event-loop delay, largest",
             Line(worst_gauge(c.LOOP_DELAY_MAX), _INSTANCE),
+            empty=NO_RECORDER,
             levels=thresholds.LOOP_DELAY_S,
             read="A scrape sees one second of those since the last, so peaks may be missing; "
             "those it shows were real.",
@@ -36,6 +37,7 @@ def _process() -> list[Panel]:
             c.GC_PAUSE,
             "Stopped by the garbage collector",
             Line(per_process(rate(c.GC_PAUSE, "sum", by=("instance",))), _INSTANCE),
+            empty=NO_RECORDER,
             unit=SHARE,
             levels=thresholds.GC_SHARE,
             shows="share of time for which the garbage collector stopped the process",
@@ -47,6 +49,7 @@ def _process() -> list[Panel]:
             c.CPU_TIME,
             "CPU",
             Line(per_process(rate(c.CPU_TIME, by=("instance",))), _INSTANCE),
+            empty=NO_RECORDER,
             unit=SHARE,
             levels=thresholds.CPU_CORES,
             shows="CPU seconds a second of one process",
@@ -66,6 +69,7 @@ def _resources() -> list[Panel]:
             c.MEMORY_USAGE,
             "Memory",
             Line(total(c.MEMORY_USAGE, by=("instance",)), _INSTANCE),
+            empty=NO_RECORDER,
             read="Compare with the container's limit.",
             then="a rise that does not end when sessions do is a leak.",
             more=RUNTIME,
@@ -74,6 +78,7 @@ def _resources() -> list[Panel]:
             c.DB_CONNECTION_COUNT,
             "Database pool in use",
             Line(f"max by ({_POOL}) ({used} / ignoring ({_STATE}) {limit})", _POOL_LEGEND),
+            empty=NO_POOL,
             unit=SHARE,
             levels=thresholds.POOL_USE,
             shows="connections in use, as a share of those that the pool may open",
@@ -85,6 +90,7 @@ def _resources() -> list[Panel]:
             c.DB_PENDING_REQUESTS,
             "Waiting for a database connection",
             Line(total(c.DB_PENDING_REQUESTS, by=(_POOL,)), _POOL_LEGEND),
+            empty=NO_POOL,
             unit=PLAIN,
             levels=thresholds.WAITING_CALLS,
             read="Calls that wait at the moment of the scrape.",

@@ -6,7 +6,7 @@ import queries
 from agentscope import conventions as c
 from by_model import REQUEST_MODEL, rate, tokens
 from frame import Panel
-from panels import CALLS_PER_SECOND, DOLLARS, PER_SECOND, PLAIN, SHARE, Line, lines
+from panels import CALLS_PER_SECOND, DOLLARS, NO_CALLS, PLAIN, SHARE, Line, lines
 from queries import per
 
 _BY_MODEL = (REQUEST_MODEL,)
@@ -25,8 +25,9 @@ def panels() -> list[Panel]:
             "Tokens per second",
             Line(tokens("input", by=_BY_MODEL), f"input {_LEGEND}"),
             Line(tokens("output", by=_BY_MODEL), f"output {_LEGEND}"),
-            unit=PER_SECOND,
-            shows="tokens of model calls",
+            empty=NO_CALLS,
+            unit=PLAIN,
+            shows="tokens of model calls, a second",
             read="Counted when a call ends; input includes what the provider had cached.",
             then="input that grows while turns do not is a context that is never cut.",
         ),
@@ -35,6 +36,7 @@ def panels() -> list[Panel]:
             "Tokens per call",
             Line(f"{tokens('input', by=_BY_MODEL)} / ({calls} > 0)", f"input {_LEGEND}"),
             Line(f"{tokens('output', by=_BY_MODEL)} / ({calls} > 0)", f"output {_LEGEND}"),
+            empty=NO_CALLS,
             unit=PLAIN,
             shows="tokens of a call, on average",
             read="Calls whose answer did not say its tokens count as none.",
@@ -45,6 +47,7 @@ def panels() -> list[Panel]:
             "Cached and reasoning shares",
             Line(f"{cached} / ({tokens('input', by=_BY_MODEL)} > 0)", f"cached {_LEGEND}"),
             Line(f"{reasoned} / ({tokens('output', by=_BY_MODEL)} > 0)", f"reasoning {_LEGEND}"),
+            empty="none told",
             unit=SHARE,
             shows="share of input tokens that came from the provider's cache, and of output tokens "
             "that were reasoning",
@@ -55,6 +58,7 @@ def panels() -> list[Panel]:
             c.COST,
             "Cost per hour",
             Line(f"3600 * {rate(c.COST, by=('model',))}", "{{model}}"),
+            empty="no prices: pip install genai-prices",
             unit=DOLLARS,
             stacked=True,
             shows="cost of calls at list prices, by the hour",
@@ -63,18 +67,20 @@ def panels() -> list[Panel]:
         ),
         lines(
             c.COST,
-            "Cost per turn",
-            Line(per(rate(c.COST, by=("model",)), turns), "{{model}}"),
+            "Cost per 1,000 turns",
+            Line(f"1000 * {per(rate(c.COST, by=('model',)), turns)}", "{{model}}"),
+            empty="no prices: pip install genai-prices",
             unit=DOLLARS,
             stacked=True,
-            shows="cost of an average turn at list prices",
+            shows="cost of a thousand average turns at list prices",
             read="All routes together.",
-            then="multiply by the turns that you expect; `agentscope analyze` does it by model.",
+            then="compare with the price of the service; `agentscope analyze` tells it by model.",
         ),
         lines(
             c.COST_UNPRICED,
             "Calls without a price",
             Line(rate(c.COST_UNPRICED, by=("model", "reason")), "{{model}} {{reason}}"),
+            empty="none",
             unit=CALLS_PER_SECOND,
             read="Not in the cost beside it.",
             then="an unknown model: the price list is older than it; no usage: ask the client for "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import colours
 import thresholds
 from agentscope import conventions as c
 from frame import Panel
 from links import LLM, RUNTIME
-from panels import PLAIN, Line, lines
+from panels import NO_RECORDER, NO_WAITS, PLAIN, Line, lines
 from queries import per, quantile, rate
 
 
@@ -18,6 +19,8 @@ def panels() -> list[Panel]:
             c.WAIT_DURATION,
             "Waiting per turn, by kind",
             Line(per(rate(c.WAIT_DURATION, "sum", by=("kind",)), turns), "{{kind}}"),
+            empty=NO_WAITS,
+            colours=colours.WAITS,
             stacked=True,
             span=12,
             shows="seconds that a turn spends waiting, all routes together",
@@ -30,6 +33,8 @@ def panels() -> list[Panel]:
             c.PHASE_DURATION,
             "Time per turn, by phase",
             Line(per(rate(c.PHASE_DURATION, "sum", by=("phase",)), turns), "{{phase}}"),
+            empty="no phases",
+            colours=colours.PHASES,
             stacked=True,
             span=12,
             shows="seconds that a turn spends in each phase, all routes together",
@@ -44,6 +49,9 @@ def panels() -> list[Panel]:
                 rate(c.WAIT_DURATION, "sum", by=("kind", "resource")),
                 "{{kind}} {{resource}}",
             ),
+            empty=NO_WAITS,
+            many=True,
+            colours=colours.WAITS,
             unit=PLAIN,
             shows="wait seconds a second, which is how many wait at a time",
             read="A wait is counted when it ends, so a long one shows late.",
@@ -54,6 +62,8 @@ def panels() -> list[Panel]:
             c.WAIT_DURATION,
             "Wait duration, p95",
             Line(quantile(0.95, c.WAIT_DURATION, by=("kind",)), "{{kind}}"),
+            empty=NO_WAITS,
+            colours=colours.WAITS,
             read=f"One wait in twenty is longer; above {c.DELAY_BUCKETS[-1]:g} s it reads that.",
             then="short and many: enlarge the pool; long and few: find who holds the resource.",
             more=RUNTIME,
@@ -61,10 +71,9 @@ def panels() -> list[Panel]:
         lines(
             c.LLM_BACKOFF,
             "Model back-off",
-            Line(
-                rate(c.LLM_BACKOFF, by=("provider", "model", "reason")),
-                "{{provider}} {{model}} {{reason}}",
-            ),
+            Line(rate(c.LLM_BACKOFF, by=("reason",)), "{{reason}}"),
+            empty="no sleeps",
+            colours=colours.WAITS,
             unit=PLAIN,
             shows="seconds slept between attempts a second, which is how many calls sleep at a time",
             read="Clients do this out of sight: the call only looks slow.",
@@ -76,6 +85,7 @@ def panels() -> list[Panel]:
             "Event-loop delay",
             Line(quantile(0.99, c.LOOP_DELAY, by=("instance",)), "p99 {{instance}}"),
             Line(quantile(0.5, c.LOOP_DELAY, by=("instance",)), "median {{instance}}"),
+            empty=NO_RECORDER,
             levels=thresholds.LOOP_DELAY_S,
             span=24,
             read="Sampled at even distances in time, so p99 is what the worst hundredth of the "

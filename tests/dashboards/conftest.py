@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "dashboards"), str(Path(__file__).parent)]
 
 import history
-from prometheus_server import Prometheus, serving
+from prometheus_server import Prometheus, looking_back
 
 from alerts.files import rule_files
 from links import LLM, LOAD_RUN, OVERVIEW, RUNTIME
@@ -36,6 +35,12 @@ def board(request: pytest.FixtureRequest) -> Any:
     return read(request.param)
 
 
+@pytest.fixture(scope="session")
+def committed() -> list[Any]:
+    """All committed boards, read once: for tests that only look at them."""
+    return [read(path) for path in BOARDS]
+
+
 @pytest.fixture
 def boards() -> list[Any]:
     """All committed boards, copies of its own for each test to spoil."""
@@ -52,14 +57,10 @@ def overview() -> Any:
 def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that looks back on ``history``, with our rules loaded."""
     directory = tmp_path_factory.mktemp("prometheus")
-    with (directory / "history.om").open("w", encoding="utf-8") as file:
-        file.writelines(history.openmetrics())
-    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
-    subprocess.run([*command, "history.om", "data"], cwd=directory, check=True, timeout=60)
     for name, text in rule_files().items():
         (directory / name).write_text(text, encoding="utf-8")
     rules = json.dumps(list(rule_files()))
     paces = f"scrape_interval: {history.STEP_S}s, evaluation_interval: 1s"
     config = f"global: {{{paces}}}\nrule_files: {rules}\n"
-    with serving(directory, config, data=directory / "data") as prometheus:
+    with looking_back(directory, history.openmetrics(), config) as prometheus:
         yield prometheus

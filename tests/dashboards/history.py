@@ -8,7 +8,7 @@ has to show.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,8 @@ START_S: Final = 1_790_000_040
 STEP_S: Final = 60
 LENGTH_S: Final = 3 * 3600
 END_S: Final = START_S + LENGTH_S
+
+EVERY_MINUTE: Final = range(START_S, END_S + 1, STEP_S)
 
 TROUBLE_FROM_S, TROUBLE_UNTIL_S = START_S + 4800, START_S + 6600
 RESTART_S: Final = START_S + 9900
@@ -47,7 +49,7 @@ class Flow:
 
     def now(self, at_s: float) -> float:
         """How much a second, at a moment."""
-        return self.trouble if _in_trouble(at_s) else self.calm
+        return self.trouble if in_trouble(at_s) else self.calm
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Level:
 
     def now(self, at_s: float) -> float:
         """Its value at a moment."""
-        if not _in_trouble(at_s):
+        if not in_trouble(at_s):
             return self.calm
         if self.sinks_within_s:
             return self.calm * math.exp((TROUBLE_FROM_S - at_s) / self.sinks_within_s)
@@ -77,7 +79,7 @@ class Spread:
 
     def now(self, at_s: float) -> Mapping[float, float]:
         """Observations a second, at a moment."""
-        return self.trouble if _in_trouble(at_s) else self.calm
+        return self.trouble if in_trouble(at_s) else self.calm
 
 
 Shape = Flow | Level | Spread
@@ -85,7 +87,7 @@ Told = list[tuple[Mapping[str, str], Shape]]
 """Series of one metric: the labels of each, and what it does."""
 
 
-def _in_trouble(at_s: float) -> bool:
+def in_trouble(at_s: float) -> bool:
     return TROUBLE_FROM_S < at_s <= TROUBLE_UNTIL_S
 
 
@@ -105,8 +107,8 @@ _SPANS = {"signal": "spans", "sink": "run_directory"}
 CHAT, SUMMARY = "/api/sessions/{session_id}/messages", "/api/sessions/{session_id}/summary"
 
 _CALLS: Told = [
-    (_GENAI | _OK, Spread({1.5: 3.9}, {5.0: 3.4})),
-    (_GENAI | _FAILED, Spread({0.5: 0.1}, {2.5: 0.6})),
+    (_GENAI | _OK, Spread({1.5: 3.98}, {5.0: 3.4})),
+    (_GENAI | _FAILED, Spread({0.5: 0.02}, {2.5: 0.6})),
 ]
 _FIRST_CHUNKS: Told = [(_GENAI, Spread({0.5: 1.0}, {1.5: 1.0}))]
 _GAPS: Told = [(_GENAI, Spread({0.015: 50.0}, {0.045: 50.0}))]
@@ -278,9 +280,8 @@ Sample = tuple[str, Mapping[str, str], list[float]]
 """A name, labels, and a value for each point in time."""
 
 
-def samples(series: Series) -> Iterator[Sample]:
+def samples(series: Series, times: range = EVERY_MINUTE) -> Iterator[Sample]:
     """What Prometheus would have scraped of it: a histogram's buckets each by itself."""
-    times = range(START_S, END_S + 1, STEP_S)
     name, labels, shape = series.metric.prometheus_name, series.labels, series.shape
     if isinstance(shape, Level):
         yield name, labels, [shape.now(at_s) for at_s in times]
@@ -303,21 +304,29 @@ def samples(series: Series) -> Iterator[Sample]:
     yield f"{name}_sum", labels, counted(_total(shape.calm), _total(shape.trouble))
 
 
-def openmetrics() -> Iterator[str]:
-    """The whole history, line by line, as ``promtool tsdb create-blocks-from`` reads it."""
+def openmetrics(
+    whole: Iterable[Series] | None = None, times: range = EVERY_MINUTE
+) -> Iterator[str]:
+    """The history, line by line, as ``promtool tsdb create-blocks-from`` reads it.
+
+    ``whole`` is another one, the series of one metric together.
+    """
     told: c.Metric | None = None
-    times = range(START_S, END_S + 1, STEP_S)
-    for series in history():
+    for series in history() if whole is None else whole:
         if series.metric is not told:
             told = series.metric
             family = told.prometheus_name.removesuffix("_total")
             yield f"# TYPE {family} {told.instrument}\n"
-        for name, labels, values in samples(series):
-            written = ",".join(f'{label}="{value}"' for label, value in labels.items())
+        for name, labels, values in samples(series, times):
+            written = ",".join(f'{label}="{_escaped(value)}"' for label, value in labels.items())
             head = f"{name}{{{written}}}"
             for at_s, value in zip(times, values, strict=True):
                 yield f"{head} {value:.9g} {at_s}\n"
     yield "# EOF\n"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _lived(instance: str, at_s: int) -> tuple[float, float]:

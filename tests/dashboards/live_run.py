@@ -102,7 +102,8 @@ def live(
             f"global: {{scrape_interval: {scrape_every_s}s}}\n"
             f"scrape_configs: [{{job_name: {JOB}, static_configs: [{{targets: ['{target}']}}]}}]\n"
         )
-        flags = ("--enable-feature=exemplar-storage",)
+        # With native histograms on, Prometheus asks for protobuf first, and takes text as before.
+        flags = ("--enable-feature=exemplar-storage,native-histograms",)
         prometheus = stack.enter_context(serving(directory, config, flags=flags))
         started_s = time.time()
         load = Users(service.port, users)

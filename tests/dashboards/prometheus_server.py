@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,17 @@ def serving(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def looking_back(directory: Path, lines: Iterable[str], config: str) -> Iterator[Prometheus]:
+    """Run Prometheus over a history: ``lines`` of OpenMetrics text with timestamps."""
+    with (directory / "history.om").open("w", encoding="utf-8") as file:
+        file.writelines(lines)
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
+    subprocess.run([*command, "history.om", "data"], cwd=directory, check=True, timeout=60)
+    with serving(directory, config, data=directory / "data") as prometheus:
+        yield prometheus
 
 
 def _wait_ready(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

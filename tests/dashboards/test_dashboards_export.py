@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from prometheus_server import needs_prometheus
 
 from agentscope_analyzer.commands import main
+from alerts.watched import ALERTS
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = ROOT / "dashboards"
@@ -79,13 +82,52 @@ def test_a_changed_file_is_not_replaced_unless_told_to(
     capsys.readouterr()
     assert export(tmp_path) == 2
     assert capsys.readouterr().err == (
-        f"agentscope dashboards: {mine} differs from what would be written: add --force to "
+        f"agentscope dashboards: error: {mine} differs from what would be written: add --force to "
         f"replace, or export to another folder than {tmp_path}\n"
     )
     assert tree(tmp_path) == before
     assert export(tmp_path, "--force") == 0
     assert set(tree(tmp_path)) == FILES | {"notes.txt"}
     assert mine.read_text().startswith("{")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://wiki.example.com/agentscope/RUNBOOK.md", "http://10.0.0.1:8080/r?page=a&b=c'd#"],
+)
+@needs_prometheus
+def test_alerts_link_to_where_the_runbook_is_published(tmp_path: Path, address: str) -> None:
+    """Every one to its own section, and Prometheus takes the rules; nothing else is changed."""
+    assert export(tmp_path / "plain") == 0
+    assert export(tmp_path / "linked", "--runbook-url", address) == 0
+    before, after = tree(tmp_path / "plain"), tree(tmp_path / "linked")
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"rules/agentscope-alerts.yml"}
+    sections = [alert.anchor for alert in ALERTS for _ in ("critical", "warning")]
+    rules = yaml.safe_load(after["rules/agentscope-alerts.yml"])["groups"][0]["rules"]
+    urls = [rule["annotations"]["runbook_url"] for rule in rules]
+    assert urls == [f"{address.rstrip('#')}#{anchor}" for anchor in sections]
+    headlines = re.findall(r"^## (\w+)$", after["rules/RUNBOOK.md"].decode(), re.MULTILINE)
+    assert {anchor for anchor in sections} == {headline.lower() for headline in headlines}
+    told = subprocess.run(
+        ["promtool", "check", "rules", *map(str, (tmp_path / "linked" / "rules").glob("*.yml"))],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+@pytest.mark.parametrize(
+    "address", ["RUNBOOK.md", "ftp://x/y", "https://x/{{ $value }}", "https://"]
+)
+def test_an_address_that_is_none_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    """Before anything is written, with one that would do."""
+    with pytest.raises(SystemExit) as left:
+        export(tmp_path / "new", "--runbook-url", address)
+    assert left.value.code == 2
+    assert f"{address!r} is no address such as https://" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_several_changed_files_are_counted(
@@ -113,7 +155,7 @@ def test_a_place_that_cannot_be_written_is_said_in_one_line(
     (tmp_path / "folder" / "README.md").mkdir(parents=True)
     assert export(tmp_path / name) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("agentscope dashboards: cannot write ")
+    assert line.startswith("agentscope dashboards: error: cannot write ")
     assert line.endswith(f"{says}; choose another folder")
 
 
@@ -147,7 +189,7 @@ def test_a_damaged_installation_says_how_to_mend_it(tmp_path: Path) -> None:
     done = installed(tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "agentscope dashboards: the boards are missing from this installation: "
+        "agentscope dashboards: error: the boards are missing from this installation: "
         "pip install --force-reinstall agentscope-observability\n"
     )
     assert not (tmp_path / "out").exists()

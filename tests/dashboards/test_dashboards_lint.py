@@ -48,7 +48,7 @@ def test_an_excuse_is_for_one_series_alone(boards: list[Json]) -> None:
     """In the same query the service's own series still needs the chosen job."""
     (board,) = (one for one in boards if one["uid"] == "agentscope-load-run")
     first(board)["targets"][0]["expr"] = (
-        "sum(agentscope_load_users) or sum(agentscope_turns_active)"
+        "sum(agentscope_load_users) or sum(agentscope_turns_active) or vector(NaN)"
     )
     assert lint.findings(board) == [
         f'target-{name}: agentscope_turns_active lacks {name}=~"${name}", in panel '
@@ -60,7 +60,9 @@ def test_an_excuse_is_for_one_series_alone(boards: list[Json]) -> None:
 def test_an_excuse_is_for_its_rules_alone(boards: list[Json]) -> None:
     """The rate of a gauge is a fault, of whatever job."""
     (board,) = (one for one in boards if one["uid"] == "agentscope-load-run")
-    first(board)["targets"][0]["expr"] = "sum(rate(agentscope_load_users[$__rate_interval]))"
+    first(board)["targets"][0]["expr"] = (
+        "sum(rate(agentscope_load_users[$__rate_interval])) or vector(NaN)"
+    )
     (fault,) = lint.findings(board)
     assert fault.startswith("target-counter-agg: agentscope_load_users outside a rate")
 
@@ -175,11 +177,16 @@ _PLANTED: list[tuple[str, Callable[[Json], object]]] = [
     ("template-label-promql", lambda b: variable(b, "job").update(
         query="label_values(agentscope_turns_active, jobb)")),
     ("panel-title-description", lambda b: first(b).update(description="")),
+    ("panel-title-fits", lambda b: first(b).update(title="Turns per second")),
+    ("panel-empty", lambda b: first(b)["fieldConfig"]["defaults"].pop("noValue")),
+    ("stat-of-now", lambda b: first(b)["options"]["reduceOptions"].update(calcs=["lastNotNull"])),
+    ("stat-of-now", lambda b: first(b)["targets"][0].update(
+        expr=first(b)["targets"][0]["expr"].removesuffix(" or vector(NaN)"))),
     ("panel-next-step", lambda b: first(b).update(description="Turns.")),
     ("panel-units", lambda b: first(b)["fieldConfig"]["defaults"].update(unit="turns")),
     ("panel-no-targets", lambda b: first(b).update(targets=[])),
     ("panel-datasource", lambda b: first(b)["targets"][0]["datasource"].update(uid="P1")),
-    ("target-promql", lambda b: first(b)["targets"][0].update(expr="sum(")),
+    ("target-promql", lambda b: first(b)["targets"][0].update(expr="sum( or vector(NaN)")),
 ]  # fmt: skip
 
 
@@ -200,6 +207,12 @@ def test_a_board_without_a_uid_is_found(overview: Json) -> None:
     assert [fault.partition(":")[0] for fault in lint.findings(overview)] == [
         "board-uid", "target-job", "target-instance",
     ]  # fmt: skip
+
+
+def test_a_uid_that_grafana_refuses_is_found(overview: Json) -> None:
+    """It takes forty characters."""
+    overview["uid"] = "u" * 41
+    assert lint.findings(overview)[0] == "board-uid: longer than 40 characters"
 
 
 def test_folded_rows_are_linted_too(overview: Json) -> None:

@@ -21,6 +21,9 @@ PARTS: Final = {
 _PICTURES = re.compile(r"^## Pictures\n.*?(?=^## )", re.MULTILINE | re.DOTALL)
 """A section of the README: pictures are too large for the package, so they are not exported."""
 
+_RUNBOOK_URL = re.compile(r"^( +runbook_url: )RUNBOOK\.md#(\S+)$", re.MULTILINE)
+"""An alert's annotation; the runbook stands beside the rules."""
+
 
 class Dashboards:
     """Copy the files out of the package: all of them, or none where one would be lost."""
@@ -35,15 +38,25 @@ class Dashboards:
     def configure(cls, parser: argparse.ArgumentParser) -> None:
         """Add the arguments."""
         actions = parser.add_subparsers(required=True, metavar="ACTION")
-        export = actions.add_parser("export", help="write boards, rules, runbook and a README")
+        export = actions.add_parser(
+            "export", help="write boards, rules, runbook and a README", example=cls.example
+        )
         export.add_argument("directory", metavar="DIR", type=Path, help="made if it is not there")
+        export.add_argument(
+            "--runbook-url", metavar="URL", type=_address, default=None,
+            help="where you publish rules/RUNBOOK.md: alerts link to its sections there (without, "
+            "they name the file)",
+        )  # fmt: skip
         export.add_argument(
             "--force", action="store_true", help="replace files there that differ from ours"
         )
 
     def run(self, args: argparse.Namespace) -> int:
         """Write the files; 0 when all of them are there."""
-        wanted = {args.directory / name: text for name, text in _files(_source()).items()}
+        files = _files(_source())
+        if args.runbook_url:
+            files = {name: _published(text, args.runbook_url) for name, text in files.items()}
+        wanted = {args.directory / name: text for name, text in files.items()}
         try:
             changed = [path for path, text in wanted.items() if _differs(path, text)]
             if changed and not args.force:
@@ -57,6 +70,21 @@ class Dashboards:
             ) from error
         print(f"wrote {len(wanted)} files to {args.directory}: begin with its README.md")
         return 0
+
+
+def _address(text: str) -> str:
+    """An address that a section's name can be put behind, in an alert's annotation."""
+    address = text.rstrip("#")
+    if not re.fullmatch(r"https?://[^\s#{}<>\"\\]+", address):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no address such as https://wiki.example.com/agentscope/RUNBOOK.md"
+        )
+    return address
+
+
+def _published(text: str, address: str) -> str:
+    """The rules with links to where the runbook is; other files are as they were."""
+    return _RUNBOOK_URL.sub(lambda match: f'{match[1]}"{address}#{match[2]}"', text)
 
 
 def _files(source: Path) -> dict[str, str]:
