@@ -210,8 +210,10 @@ def _attach_otlp(
 
     What only the environment asks for, perhaps for somebody else, is warned about.
     """
-    from agentscope.export.otlp.endpoint import is_asked_for
+    from agentscope.export.otlp.endpoint import is_asked_for, is_disabled
 
+    if is_disabled(os.environ):
+        return
     asked_for = settings.otlp_endpoint is not None or is_asked_for(os.environ)
     if not (asked_for if settings.otlp is None else settings.otlp):
         return

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentscope import conventions as c
 from agentscope.errors import AgentscopeWarning, ConfigError
+from agentscope.recording.process import told_attributes
 from agentscope.runtime.sessions import MAX_SESSIONS
 
 if TYPE_CHECKING:
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+
+_PREFIX = "AGENTSCOPE_"
+_ELSEWHERE = ("RESOURCES_TOKEN", "TESTING_RAISE")
+"""Variables of ours that are no settings: a token, and what tests of ours set."""
+_ALIKE = 0.7
+"""How much a variable must be like one of ours to be taken for it, by difflib's ratio."""
 
 MIB = 1024 * 1024
 
@@ -35,7 +43,8 @@ class Settings:
     """What a user may choose; every field has a variable ``AGENTSCOPE_<FIELD>``."""
 
     service_name: str = "unknown_service"
-    """What the service is called; ``OTEL_SERVICE_NAME`` is honoured too."""
+    """What the service is called; ``OTEL_SERVICE_NAME`` is honoured too, and the ``service.name``
+    of ``OTEL_RESOURCE_ATTRIBUTES``."""
     run_dir: Path | None = None
     """Where to write the run directory; None for none."""
     prometheus: bool = True
@@ -115,10 +124,13 @@ def load(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     from_environment = set()
     strict = _flag(environment.get("AGENTSCOPE_STRICT", "")) or bool(given.get("strict"))
     for name in known.keys() - values.keys() - {"tracer_provider"}:
-        variable = f"AGENTSCOPE_{name.upper()}"
+        variable = f"{_PREFIX}{name.upper()}"
         text = environment.get(variable)
         if text is None and name in _STANDARD:
             variable, text = _STANDARD[name], environment.get(_STANDARD[name])
+        if not text and name == "service_name":
+            variable = "OTEL_RESOURCE_ATTRIBUTES"
+            text = told_attributes(environment).get(c.SERVICE_NAME)
         if not text:
             continue
         try:
@@ -133,6 +145,10 @@ def load(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
         else:
             values[name] = value
             from_environment.add(name)
+    for message in _misspelt(known, environment):
+        if strict:
+            raise ConfigError(message)
+        warnings.warn(message, AgentscopeWarning, stacklevel=4)
     if isinstance(values.get("run_dir"), str | os.PathLike):
         values["run_dir"] = Path(values["run_dir"]).expanduser().absolute()
     try:
@@ -140,6 +156,25 @@ def load(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     except TypeError as error:
         raise ConfigError(f"configure(): {error}") from error
     return _Sources(replace(settings, strict=strict), frozenset(from_environment))
+
+
+def _misspelt(known: Iterable[str], environment: Mapping[str, str]) -> Iterator[str]:
+    """What to say of variables that are like one of ours and are none.
+
+    Others may begin like ours: those of Kubernetes for a service of that name, ``…_SERVICE_HOST``.
+    """
+    ours = [f"{_PREFIX}{name.upper()}" for name in known if name != "tracer_provider"]
+    ours += [f"{_PREFIX}{name}" for name in _ELSEWHERE]
+    for variable in sorted(environment):
+        if variable.startswith(_PREFIX) and variable not in ours:
+            import difflib  # here, because it is hardly ever needed
+
+            meant = [one for one in ours if one.startswith(variable)]
+            plain = {one.removeprefix(_PREFIX): one for one in ours}
+            word = variable.removeprefix(_PREFIX)
+            meant += [plain[one] for one in difflib.get_close_matches(word, plain, 1, _ALIKE)]
+            if meant and word:
+                yield f"agentscope has no variable {variable}, did you mean {meant[0]}?"
 
 
 def _parse(name: str, text: str) -> object:
@@ -156,11 +191,18 @@ def _parse(name: str, text: str) -> object:
                 raise ConfigError("must be 1 or 0")
             return flag
         case "sample_ratio" | "session_idle_s":
-            return float(text)
+            return _number(float, text, "a number")
         case "max_queue_bytes" | "max_sessions":
-            return int(text)
+            return _number(int, text, "a whole number")
         case _:
             return text
+
+
+def _number(kind: type[float], text: str, wanted: str) -> float:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigError(f"must be {wanted}") from None
 
 
 def _flag(text: str) -> bool | None:

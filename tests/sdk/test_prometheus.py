@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
 from prometheus_client import REGISTRY, Counter
+from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -21,6 +23,7 @@ import agentscope
 from agentscope import conventions as c
 from agentscope.asgi import AgentScopeMiddleware
 from agentscope.export.prometheus import render, serve
+from agentscope.recording.instruments import Exemplar
 from agentscope.recording.recorder import Recorder
 from agentscope.recording.span import Role
 from agentscope.testing import MemorySink, Recorded, recording
@@ -226,9 +229,74 @@ def test_scrapes_beside_a_disk_that_hangs_answer_and_leave_no_threads() -> None:
         assert hanging.wait(5)
         before = threading.active_count()
         for _ in range(3):
-            assert recorder.flush(0.01) is False
+            assert recorder.catch_up(0.01) is False
         assert render(recorder)[0].startswith(b"# HELP")
         assert threading.active_count() == before
     finally:
         released.set()
         assert recorder.shutdown(5)
+
+
+def test_scrapes_that_wait_for_the_same_share_an_answer(recorded: Recorded) -> None:
+    """Fifty at a time are two renderings: the one that is going on, and one for all that wait.
+
+    Where the first of those that wait gives up, the others have their answer all the same.
+    """
+    rendered: list[str] = []
+    going_on = threading.Event()
+
+    class Slow(Collector):
+        def describe(self) -> Iterable[Family]:
+            return ()
+
+        def collect(self) -> Iterator[Family]:
+            rendered.append("x")
+            assert going_on.wait(5)
+            yield from ()
+
+    async def scrape_all() -> list[int]:
+        sent: list[int] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            if "status" in message:
+                sent.append(message["status"])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(serve, recorded.recorder, send)
+            while not rendered:
+                await anyio.sleep(0.001)
+            async with anyio.create_task_group() as impatient:
+                impatient.start_soon(serve, recorded.recorder, send)
+                await anyio.wait_all_tasks_blocked()
+                for _ in range(49):
+                    group.start_soon(serve, recorded.recorder, send)
+                await anyio.sleep(0.01)
+                impatient.cancel_scope.cancel()
+            going_on.set()
+        return sent
+
+    slow = Slow()
+    REGISTRY.register(slow)
+    try:
+        assert anyio.run(scrape_all) == [200] * 50
+    finally:
+        REGISTRY.unregister(slow)
+    assert len(rendered) == 2
+
+
+def test_exemplars_take_a_bounded_part_of_the_page(recorded: Recorded) -> None:
+    """Each is as long as its line: where labels are flooded, the metrics with the most have none."""
+    instruments = recorded.instruments
+    histograms = [one for one in c.METRICS.values() if one.buckets and one.attributes]
+    with recorded.recorder.instruments.lock:
+        for number in range(60):
+            told = Exemplar(number + 1, 1, 0.1, 0)
+            for metric in histograms:
+                labels = (f"invented-{number}",) * len(metric.attributes)
+                for bound in metric.buckets:
+                    instruments.observe(metric, labels, bound, told)
+    text = render(recorded.recorder, "application/openmetrics-text;version=1.0.0")[0].decode()
+    with_exemplar = [line.partition("{")[0] for line in text.splitlines() if "# {" in line]
+    assert 500 < len(with_exemplar) <= 1000
+    assert len(set(with_exemplar)) < len(histograms)
+    assert len(text) < 1_000_000

@@ -17,7 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from agentscope import conventions as c
-from agentscope.export.prometheus import merging, render, workers
+from agentscope.export.prometheus import merging, neighbours, owners, render, workers
 from agentscope.recording.recorder import Recorder
 from agentscope.settings import METRICS_DIRECTORY
 from agentscope.testing import Recorded, recording
@@ -185,7 +185,10 @@ def test_when_the_one_who_tells_it_ends_another_goes_on(tmp_path: Path) -> None:
 
 
 def test_exemplars_of_all_workers_the_newest_of_each_bucket(shared: Path, own: Recorder) -> None:
-    """Whichever worker is asked; a dead one's are gone, and a torn file is passed over."""
+    """Whichever worker is asked; a dead one's stay, as its counts do, and a torn file is passed over.
+
+    Without them an older one would be the newest again, and Prometheus refuse it.
+    """
     (shared / "agentscope-exemplars_torn.json").write_text('[["agentscope_turn', encoding="utf-8")
     told = {name: value for name, value in exemplars(own).items() if "turn_duration" in name}
     assert len(told) == 1  # five turns of a second, in one bucket
@@ -198,10 +201,10 @@ def test_exemplars_of_all_workers_the_newest_of_each_bucket(shared: Path, own: R
     finally:
         end(other)
     left = {name: value for name, value in exemplars(own).items() if "turn_duration" in name}
-    assert left == told
+    assert left == both
     names = [path.name for path in shared.glob("agentscope-exemplars*")]
     assert sorted(name.partition("_")[2].partition("-")[0] for name in names) == sorted(
-        [str(os.getpid()), "torn.json"]
+        [str(os.getpid()), "agentscope", "torn.json"]
     )
 
 
@@ -280,7 +283,7 @@ def test_a_gauge_that_is_gone_is_gone(shared: Path, own: Recorder) -> None:
 
 def test_a_pid_that_came_again_is_somebody_else(shared: Path, own: Recorder) -> None:
     """The file of a dead worker whose number another process has now: its start tells."""
-    namespace = workers._pid_namespace()
+    namespace = owners.pid_namespace()
     stale = shared / f"gauge_livesum_{os.getppid()}-1000-{namespace}-7.db"
     file = MmapedDict(str(stale))
     file.write_value(
@@ -327,3 +330,23 @@ def test_scrapes_of_many_workers_stay_quick(shared: Path) -> None:
     with recording() as recorded:
         assert turns(scraped(recorded.recorder)) == 160
     assert time.process_time() - began_s < 5
+
+
+@pytest.mark.parametrize(
+    ("command", "workers_of_it"),
+    [
+        ("/usr/bin/uvicorn app:app --workers 4", 4),
+        ("/x/uvicorn/__main__.py app:app --workers=2", 2),
+        ("gunicorn -w 3 app:app", 3),
+        ("gunicorn -w8 app:app", 8),
+        ("fastapi run --workers many", 1),
+        ("uvicorn app:app --workers", 1),
+        ("uvicorn app:app", 5),  # as WEB_CONCURRENCY says
+        ("celery -w 4", 1),
+        ("", 1),
+    ],
+)
+def test_workers_that_share_nothing_are_told_of(command: str, workers_of_it: int) -> None:
+    """From the server's command line; who has one worker hears nothing."""
+    asked = neighbours.workers_asked_for(command.split(), {"WEB_CONCURRENCY": "5"})
+    assert asked == workers_of_it

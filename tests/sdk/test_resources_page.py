@@ -25,7 +25,7 @@ def client(address: str = "127.0.0.1", app: Any = None, **more: Any) -> TestClie
 
 def test_this_machine_sees_the_figures(recorded: Recorded) -> None:
     """The five of them, and no turn is recorded of it."""
-    for address in ("127.0.0.1", "::1"):
+    for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
         answer = client(address).get(PATH)
         assert answer.status_code == 200
         figures = answer.json()
@@ -60,6 +60,8 @@ def test_a_busy_process_says_so() -> None:
         ("10.0.0.7", {}),
         ("testclient", {}),
         ("127.0.0.1", {"x-forwarded-for": "203.0.113.9"}),
+        ("127.0.0.1", {"x-forwarded-proto": "https"}),
+        ("127.0.0.1", {"via": "1.1 proxy"}),
         ("10.0.0.7", {"authorization": "Bearer wrong"}),
         ("10.0.0.7", {"authorization": "Bearer "}),
     ],

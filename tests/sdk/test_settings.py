@@ -59,7 +59,36 @@ def test_a_wrong_value_raises_at_once_and_names_the_right_ones(
 def test_a_wrong_variable_warns_and_is_ignored_unless_strict() -> None:
     """An operator's typing error does not stop the service, if nobody asked for that."""
     environment = {"AGENTSCOPE_SAMPLE_RATIO": "lots"}
-    with pytest.warns(agentscope.AgentscopeWarning, match="ignores AGENTSCOPE_SAMPLE_RATIO='lots'"):
+    with pytest.warns(
+        agentscope.AgentscopeWarning,
+        match="ignores AGENTSCOPE_SAMPLE_RATIO='lots': must be a number",
+    ):
         assert load({}, environment).settings.sample_ratio == 1.0
     with pytest.raises(agentscope.ConfigError, match="AGENTSCOPE_SAMPLE_RATIO"):
         load({}, {**environment, "AGENTSCOPE_STRICT": "1"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("AGENTSCOPE_RUNDIR", "AGENTSCOPE_RUN_DIR"),
+        ("AGENTSCOPE_SAMPLE_RATE", "AGENTSCOPE_SAMPLE_RATIO"),
+        ("AGENTSCOPE_SERVICE", "AGENTSCOPE_SERVICE_NAME"),
+        ("AGENTSCOPE_RESOURCE_TOKEN", "AGENTSCOPE_RESOURCES_TOKEN"),
+    ],
+)
+def test_a_misspelt_variable_is_told_of(variable: str, meant: str) -> None:
+    """It would do nothing, and nobody would know why; strict refuses to start with it."""
+    said = f"agentscope has no variable {variable}, did you mean {meant}[?]"
+    with pytest.warns(agentscope.AgentscopeWarning, match=said):
+        assert load({}, {variable: "x"}).settings == Settings()
+    with pytest.raises(agentscope.ConfigError, match=said):
+        load({}, {variable: "x", "AGENTSCOPE_STRICT": "1"})
+
+
+def test_variables_of_others_that_begin_like_ours_are_left_alone() -> None:
+    """Kubernetes makes some for a service of that name; ours that are no settings are known."""
+    theirs = {"AGENTSCOPE_SERVICE_HOST", "AGENTSCOPE_PORT_4318_TCP", "AGENTSCOPE_", "AGENTSCOPES"}
+    ours = {"AGENTSCOPE_RESOURCES_TOKEN", "AGENTSCOPE_TESTING_RAISE", "AGENTSCOPE_EXAMPLE_DSN"}
+    environment = dict.fromkeys(theirs | ours, "1") | {"AGENTSCOPE_STRICT": "1"}
+    assert load({}, environment).settings == Settings(strict=True)

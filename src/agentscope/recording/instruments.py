@@ -49,6 +49,9 @@ OTHER = "other"
 
 Labels = tuple[str, ...]
 
+ValueAt = Callable[[float], float | None]
+"""What a gauge says at a moment, seconds since the epoch; None where it has nothing to say."""
+
 Gathered = TypeVar("Gathered", bound="Callable[[Instruments], None]")
 
 
@@ -91,17 +94,42 @@ class _Series:
         self.changed = True
 
 
+class Rooms:
+    """How much of ``/metrics`` the series of each metric may still take."""
+
+    def __init__(self) -> None:
+        self._left_bytes: dict[Metric, float] = {}
+
+    def take(self, metric: Metric, labels: Labels, known: bool) -> bool:
+        """Take the room for a series, if there is any for it; half of it is for known ones."""
+        size_bytes = _size_bytes(metric, labels)
+        room_bytes = ROOM_BYTES.get(metric, OTHER_ROOM_BYTES)
+        left_bytes = self._left_bytes.setdefault(metric, room_bytes)
+        if not known:
+            left_bytes -= KEPT_FOR_KNOWN * room_bytes
+        if labels and size_bytes > left_bytes:
+            return False
+        self._left_bytes[metric] -= size_bytes
+        return True
+
+    def give_back(self, metric: Metric, labels: Labels) -> None:
+        """Have the room of a series again; no more than there ever was: ``other`` took none."""
+        left_bytes = self._left_bytes[metric] + _size_bytes(metric, labels)
+        self._left_bytes[metric] = min(left_bytes, ROOM_BYTES.get(metric, OTHER_ROOM_BYTES))
+
+
 class Instruments:
     """The store. ``record`` methods are for the recorder's thread, under ``lock``."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._series: dict[Metric, dict[Labels, _Series]] = {}
-        self._room_bytes: dict[Metric, float] = {}
+        self._rooms = Rooms()
         self._known: set[str] = set()
         self.folded: dict[str, int] = {}
         """How many measurements went to a series ``other``, by metric."""
         self._later: dict[Hashable, Callable[[Instruments], None]] = {}
+        self._passing: dict[tuple[Metric, Labels], ValueAt] = {}
 
     def know(self, label: str) -> None:
         """Keep room for series with this label: it was not thought of by a client.
@@ -110,6 +138,10 @@ class Instruments:
         """
         if len(self._known) < MAX_KNOWN:
             self._known.add(label)
+
+    def is_known(self, labels: Labels) -> bool:
+        """Whether one of these labels is."""
+        return not self._known.isdisjoint(labels)
 
     def observe(
         self, metric: Metric, labels: Labels, value: float, exemplar: Exemplar | None = None
@@ -149,6 +181,28 @@ class Instruments:
         series.value = value
         series.changed = True
 
+    def set_passing(self, metric: Metric, labels: Labels, value_at: ValueAt, now_s: float) -> None:
+        """Set a gauge whose value passes with time, though nobody sets it again.
+
+        ``now_s`` is since the epoch, as are the moments that ``value_at`` is asked for.
+        """
+        if (metric, labels) in self._passing or len(self._passing) < MAX_WAITING:
+            self._passing[metric, labels] = value_at
+        value = value_at(now_s)
+        if value is not None:
+            self.set(metric, labels, value)
+
+    def pass_time(self, now_s: float) -> None:
+        """Bring the gauges up to date whose values pass with time."""
+        with self.lock:
+            self._catch_up()
+            for (metric, labels), value_at in list(self._passing.items()):
+                value = value_at(now_s)
+                if value is None:
+                    self.forget(metric, labels)
+                else:
+                    self.set(metric, labels, value)
+
     def later(self, key: Hashable, read: Callable[[Instruments], None]) -> None:
         """Have ``read`` set gauges when the store is next looked at, about once a second.
 
@@ -172,8 +226,10 @@ class Instruments:
 
     def forget(self, metric: Metric, labels: Labels) -> None:
         """Drop a series whose subject is gone, such as a closed pool."""
+        self._passing.pop((metric, labels), None)
+        labels = tuple(map(_label, labels))
         if self._series.get(metric, {}).pop(labels, None) is not None:
-            self._room_bytes[metric] += _size_bytes(metric, labels)
+            self._rooms.give_back(metric, labels)
 
     def owe_all(self) -> None:
         """Have every series in the next ``changed_only`` snapshot: the last was not delivered."""
@@ -223,16 +279,10 @@ class Instruments:
         labels = tuple(map(_label, labels))
         if labels in all_of_it:
             return all_of_it[labels]
-        size_bytes = _size_bytes(metric, labels)
-        room_bytes = ROOM_BYTES.get(metric, OTHER_ROOM_BYTES)
-        left_bytes = self._room_bytes.setdefault(metric, room_bytes)
-        if self._known.isdisjoint(labels):
-            left_bytes -= KEPT_FOR_KNOWN * room_bytes
-        if size_bytes > left_bytes and labels:
+        if not self._rooms.take(metric, labels, self.is_known(labels)):
             self.folded[metric.name] = self.folded.get(metric.name, 0) + 1
             labels = (OTHER,) * len(labels)
             return all_of_it.setdefault(labels, _Series(len(metric.buckets)))
-        self._room_bytes[metric] -= size_bytes
         series = all_of_it[labels] = _Series(len(metric.buckets))
         return series
 

@@ -62,9 +62,14 @@ class Outbox:
             self._waiting.append(fragment)
             self._size_bytes += len(fragment)
 
-    def send(self) -> SinkUnavailable | None:
-        """Give the sink what it takes; the rest stays for the next time, and why is returned."""
-        while self._waiting:
+    def send(self, goes_on: Callable[[], bool] = lambda: True) -> SinkUnavailable | None:
+        """Give the sink what it takes; the rest stays for the next time, and why is returned.
+
+        At least one batch, and more while ``goes_on``: the sender may have something else to do.
+        """
+        first = True
+        while self._waiting and (first or goes_on()):
+            first = False
             batch = self._batch()
             try:
                 self.sink.write_spans(batch)
@@ -113,11 +118,7 @@ class Outbox:
             self.ledger.deliver(len(batch) - refused)
             if refused:
                 self.ledger.drop(reason, refused)
-        if refused:
-            self._note_refused(reason)
-
-    def _note_refused(self, reason: str) -> None:
-        if self.ledger.dropped[reason] <= BATCH_SPANS:  # the first time
+        if refused and self.ledger.dropped[reason] == refused:  # the first time
             _log.warning("agentscope: %s refused spans for good (%s)", self.sink.name, reason)
 
     def _refuse(self, reason: str) -> None:

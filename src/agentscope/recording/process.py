@@ -23,7 +23,7 @@ def resource_of(service_name: str, instance: str, version: str) -> dict[str, Att
     """The resource attributes of this process: what we know, over ``OTEL_RESOURCE_ATTRIBUTES``."""
     import socket  # takes milliseconds that importing us need not
 
-    found: dict[str, AttributeValue] = {**_told(os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))}
+    found: dict[str, AttributeValue] = {**told_attributes(os.environ)}
     container = _IN_CGROUP.search(_read("/proc/self/cgroup"))
     container = container or _IN_MOUNTS.search(_read("/proc/self/mountinfo"))
     if container is not None:
@@ -39,8 +39,12 @@ def resource_of(service_name: str, instance: str, version: str) -> dict[str, Att
     }
 
 
-def _told(text: str) -> dict[str, str]:
-    """``key=value,key=value``, percent-encoded; pairs without a key are passed over, as specified."""
+def told_attributes(environment: Mapping[str, str]) -> dict[str, str]:
+    """What ``OTEL_RESOURCE_ATTRIBUTES`` says: ``key=value,key=value``, percent-encoded.
+
+    Pairs without a key are passed over, as specified.
+    """
+    text = environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
     pairs = (part.partition("=") for part in text.split(","))
     told = {key.strip(): unquote(value.strip()) for key, equals, value in pairs if equals}
     told.pop("", None)

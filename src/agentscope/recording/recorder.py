@@ -18,7 +18,7 @@ from agentscope.recording.delivery import Delivery
 from agentscope.recording.genai_names import Names, respelled
 from agentscope.recording.guard import internal_errors, note_error
 from agentscope.recording.ids import Ids
-from agentscope.recording.instruments import Instruments, Labels, Sampler, run_samplers
+from agentscope.recording.instruments import Instruments, Labels, Sampler, ValueAt, run_samplers
 from agentscope.recording.ledger import Account
 from agentscope.recording.metering import meter
 from agentscope.recording.process import process_of
@@ -101,6 +101,7 @@ class Recorder:
         # anything, also of our own code.
         self._drop_lock = threading.RLock()
         self._work_lock = threading.RLock()
+        self._flushing = threading.Lock()  # taken by who asks, given back by the thread that does
         self._worker = Worker(self.work, self._waiting, self._until_tick_s, POLL_S)
         if not threaded:
             self._worker.stop()
@@ -218,6 +219,18 @@ class Recorder:
         """Set a gauge, from any thread; the last value before a point is written is the one."""
         self._measure((self.instruments.set, metric, labels, value))
 
+    def set_passing(self, metric: c.Metric, labels: Labels, value_at: ValueAt) -> None:
+        """Set a gauge whose value passes with time, from any thread."""
+        now_s = self.clock.epoch_ns(self.clock.monotonic_ns()) / 1e9
+        self._measure(
+            (
+                lambda metric, labels, _: self.instruments.set_passing(
+                    metric, labels, value_at, now_s
+                ),
+                metric, labels, 0.0,
+            )
+        )  # fmt: skip
+
     def forget(self, metric: c.Metric, labels: Labels) -> None:
         """Drop a gauge's series that is true no longer, from any thread."""
         self._measure(
@@ -298,6 +311,7 @@ class Recorder:
     def _tick(self) -> None:
         instruments = self.instruments
         run_samplers(self.samplers, instruments)
+        instruments.pass_time(self.clock.epoch_ns(self.clock.monotonic_ns()) / 1e9)
         with instruments.lock:
             for account in self.accounts():
                 labels = (account.signal, account.sink)
@@ -369,21 +383,36 @@ class Recorder:
 
     # --- the end -----------------------------------------------------------------------------
 
-    def flush(self, timeout_s: float) -> bool:
-        """Deliver what has ended so far; False when that took longer than ``timeout_s``.
+    def catch_up(self, timeout_s: float) -> bool:
+        """Count what has ended so far, and write it here; False when that took too long.
 
-        Blocks: call it from a thread when an event loop is running.
+        Receivers over the network get it in their own time: who looks at the counts, however
+        often, makes no request of theirs.
         """
         # Where a disk hangs already, one thread more would hang with it at every scrape.
         deadline_s = time.monotonic() + timeout_s
         if not self._work_lock.acquire(timeout=timeout_s):
             return False
         self._work_lock.release()
+        return in_time("work", self.work, deadline_s - time.monotonic())
+
+    def flush(self, timeout_s: float) -> bool:
+        """Deliver what has ended so far; False when that took longer than ``timeout_s``.
+
+        Blocks: call it from a thread when an event loop is running.
+        """
+        # One thread at a time: where a disk or a receiver hangs, each would hang with it.
+        deadline_s = time.monotonic() + timeout_s
+        if not self._flushing.acquire(timeout=max(timeout_s, 0.0)):
+            return False
         return in_time("flush", self._flush, deadline_s - time.monotonic())
 
     def _flush(self) -> None:
-        self.work()
-        self._delivery.send_everything()
+        try:
+            self.work()
+            self._delivery.send_everything()
+        finally:
+            self._flushing.release()
 
     def shutdown(self, timeout_s: float) -> bool:
         """End what is open as ``open``, deliver everything, close the sinks; bounded in time."""

@@ -220,3 +220,86 @@ def test_one_signal_alone(signals: str) -> None:
     one.deliver()
     one.close()
     assert len(receiver.sizes) >= 1
+
+
+def test_a_long_way_back_does_not_starve_the_metrics() -> None:
+    """Spans that waited go in batches; when metrics are due in between, they are sent first."""
+    clock, instruments = Hand(), Instruments()
+    order: list[str] = []
+
+    class Slow(Receiver):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def send(self, body: bytes) -> bytes:
+            clock.now_s += 25.0
+            order.append(self.name)
+            return super().send(body)
+
+    one = courier(clock, Slow("spans"), Slow("metrics"), instruments)
+    instruments.add(c.ERRORS, ("E",), 1)
+    for _ in range(5 * 512):
+        put(one)
+    while told(one, 5 * 512)["pending"]:
+        clock.now_s += one.deliver()
+    assert order[:5] == ["spans", "spans", "spans", "metrics", "spans"]
+
+
+def test_metrics_obey_who_wants_to_be_left_alone() -> None:
+    """``Retry-After`` holds for them too, where it is longer than their interval."""
+    clock, instruments = Hand(), Instruments()
+    receiver = Receiver(SinkUnavailable("http_429", 200.0))
+    one = courier(clock, metrics=receiver, instruments=instruments)
+    instruments.add(c.ERRORS, ("E",), 1)
+    clock.now_s = 60.0
+    assert one.deliver() == 200.0
+
+
+def test_a_pause_begins_when_the_refusal_has_come() -> None:
+    """A receiver that takes ten seconds to say no is to have its rest after them."""
+    clock = Hand()
+
+    class Slow(Receiver):
+        def send(self, body: bytes) -> bytes:
+            clock.now_s += 10.0
+            return super().send(body)
+
+    one = courier(clock, Slow(SinkUnavailable("timeout")))
+    put(one)
+    clock.now_s = 5.0
+    assert one.deliver() == 1.0
+
+
+def test_less_than_nothing_is_refused() -> None:
+    """A count below zero is nobody's."""
+    partly = ExportTraceServiceResponse()
+    partly.partial_success.rejected_spans = -1
+    one = courier(Hand(), Receiver(partly.SerializeToString()))
+    put(one)
+    one.deliver(everything=True)
+    assert told(one, 1) == {"delivered": 1, "dropped": {}, "pending": 0}
+
+
+def test_a_receivers_own_words_are_passed_on_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Also where it took everything and only warns; what they hold cannot mark up a terminal."""
+    warning = ExportTraceServiceResponse()
+    warning.partial_success.error_message = "quota \x1b[31mnearly\n used up"
+    one = courier(Hand(), Receiver(*[warning.SerializeToString()] * 2))
+    for _ in range(2):
+        put(one)
+        one.deliver(everything=True)
+    assert [record.getMessage() for record in caplog.records] == [
+        "agentscope: the receiver of otlp says: 'quota \\x1b[31mnearly\\n used up'"
+    ]
+    assert told(one, 2) == {"delivered": 2, "dropped": {}, "pending": 0}
+
+
+def test_spans_that_are_refused_one_by_one_fill_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """One line for each reason."""
+    one = courier(Hand(), Receiver(*[SinkRefused("http_400")] * 20))
+    for _ in range(20):
+        put(one)
+        one.deliver(everything=True)
+    assert len(caplog.records) == 1
+    assert told(one, 20) == {"delivered": 0, "dropped": {"http_400": 20}, "pending": 0}

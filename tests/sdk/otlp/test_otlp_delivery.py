@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import os
+import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,6 +38,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 import agentscope
 from agentscope import lifecycle
 from agentscope.errors import AgentscopeWarning, ConfigError
+from agentscope.export.prometheus import render
 
 
 class Received:
@@ -331,3 +334,96 @@ def test_a_forked_child_sends_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert sorted(received.spans) == ["chat m", "chat m", "child", "parent"]
+
+
+@contextmanager
+def silent_receiver() -> Iterator[tuple[str, list[bytes]]]:
+    """Takes requests and never answers."""
+    requests: list[bytes] = []
+    listening = socket.create_server(("127.0.0.1", 0))
+    taken: list[socket.socket] = []
+
+    def take() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            taken.append(connection)
+            requests.append(connection.recv(100))
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", requests
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join()
+        for connection in taken:
+            connection.close()
+
+
+def test_a_scrape_is_no_reason_to_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prometheus asks every few seconds: a receiver that hangs neither hears of it nor delays it."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+    with silent_receiver() as (url, requests):
+        agentscope.configure(service_name="svc", otlp_endpoint=url)
+        recorder = lifecycle.recorder
+        assert recorder is not None
+        one_turn()
+        began_s = time.monotonic()
+        for _ in range(5):
+            text, _ = render(recorder)
+            assert b'agentscope_turn_duration_seconds_count{route="t"' in text
+        assert time.monotonic() - began_s < 1
+        assert requests == []
+        agentscope.shutdown(0.1)
+
+
+def test_who_flushes_at_a_receiver_that_hangs_leaves_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However often: the others wait for as long as they said, in their own."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    with silent_receiver() as (url, requests):
+        agentscope.configure(service_name="svc", otlp_endpoint=url)
+        one_turn()
+        for _ in range(5):
+            assert agentscope.flush(0.05) is False
+        names = [thread.name for thread in threading.enumerate()]
+        assert names.count("agentscope-flush") == 1
+        assert len(requests) == 1
+        agentscope.shutdown(0.1)
+
+
+def test_who_runs_the_service_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``OTEL_SDK_DISABLED`` switches it off, whoever asks for it."""
+    with http_receiver() as (url, received):
+        monkeypatch.setenv("OTEL_SDK_DISABLED", "True")
+        agentscope.configure(service_name="svc", otlp=True, otlp_endpoint=url)
+        one_turn()
+        assert agentscope.flush(10)
+        assert otlp_accounts() == {}
+        assert received.spans == []
+
+
+def test_a_certificate_that_is_not_there_stops_no_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over gRPC it is read at once; it is a warning where only variables ask for it."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", "/there/is/no/such.pem")
+    with pytest.warns(AgentscopeWarning, match="cannot read '/there/is/no/such.pem'"):
+        agentscope.configure(service_name="svc")
+
+
+def test_the_name_of_the_service_may_be_a_resource_attribute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As specified; ``OTEL_SERVICE_NAME`` wins over it, and the code over both."""
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=told,x=%ff")
+    names = [agentscope.configure().service_name]
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "named")
+    names.append(agentscope.configure().service_name)
+    names.append(agentscope.configure(service_name="given").service_name)
+    assert names == ["told", "named", "given"]

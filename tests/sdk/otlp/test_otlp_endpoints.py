@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agentscope.errors import ConfigError
 from agentscope.export.otlp.endpoint import Endpoint, endpoint_of, is_asked_for
+from agentscope.export.otlp.setup import _milliseconds
 
 P = "OTEL_EXPORTER_OTLP_"
 
@@ -22,34 +25,40 @@ def test_the_path_is_added_to_the_common_endpoint_only() -> None:
         of("metrics", ENDPOINT="https://o.example/x/"),
         of(ENDPOINT="http://a", TRACES_ENDPOINT="http://b/c"),
         of("metrics", url="http://given", METRICS_ENDPOINT="http://b/c"),
+        of(ENDPOINT="http://[::1]:4318/x?key=1"),
     ]
     assert [case.url for case in cases if case] == [
         "http://localhost:4318/v1/traces",
         "https://o.example/x/v1/metrics",
         "http://b/c",
         "http://given/v1/metrics",
+        "http://[::1]:4318/x/v1/traces?key=1",
     ]
 
 
-def test_every_variable_is_honoured() -> None:
+def test_every_variable_is_honoured(tmp_path: Path) -> None:
     """The signal's own value wins over the common one."""
+    files = [tmp_path / name for name in ("ca.pem", "c.pem", "k.pem")]
+    for file in files:
+        file.touch()
+    authority, certificate, key = map(str, files)
     assert of(
         ENDPOINT="https://o",
         HEADERS="api-key=a%20b, X-Team = t=1",
         TRACES_TIMEOUT="3",
         TIMEOUT="20000",
         COMPRESSION="gzip",
-        CERTIFICATE="/ca.pem",
-        CLIENT_CERTIFICATE="/c.pem",
-        CLIENT_KEY="/k.pem",
+        CERTIFICATE=authority,
+        CLIENT_CERTIFICATE=certificate,
+        CLIENT_KEY=key,
     ) == Endpoint(
         url="https://o/v1/traces",
         headers={"api-key": "a b", "x-team": "t=1"},
         timeout_s=3.0,
         compression="gzip",
-        certificate="/ca.pem",
-        client_certificate="/c.pem",
-        client_key="/k.pem",
+        certificate=authority,
+        client_certificate=certificate,
+        client_key=key,
     )
 
 
@@ -88,7 +97,15 @@ def test_none_switches_a_signal_off() -> None:
         {"PROTOCOL": "http/json"},
         {"ENDPOINT": "collector:4318"},
         {"ENDPOINT": "ftp://x"},
+        {"ENDPOINT": "http://"},
+        {"ENDPOINT": "http://[::1"},
+        {"ENDPOINT": "http://who:secret@collector:port"},
+        {"TRACES_ENDPOINT": "https://collector:99999"},
+        {"PROTOCOL": "grpc", "ENDPOINT": "unix:///tmp/socket"},
         {"HEADERS": "secret-key-without-name"},
+        {"HEADERS": "secret key=x"},
+        {"HEADERS": "key=secret%0d%0ax-other: y"},
+        {"CERTIFICATE": "/there/is/no/such.pem"},
         {"TIMEOUT": "soon"},
         {"TIMEOUT": "-1"},
         {"COMPRESSION": "zstd"},
@@ -101,6 +118,24 @@ def test_what_cannot_work_is_refused(variables: dict[str, str]) -> None:
     assert "secret" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("exporters", "sent"),
+    [("otlp", True), ("console, OTLP", True), ("otlp_proto_http", True), ("prometheus", False)],
+)
+def test_exporters_are_a_list(exporters: str, sent: bool) -> None:
+    """Others' names are their business."""
+    assert (endpoint_of("metrics", {"OTEL_METRICS_EXPORTER": exporters}) is not None) is sent
+
+
+def test_a_signal_that_nobody_named_a_receiver_for() -> None:
+    """``…TRACES_ENDPOINT`` alone asks for traces alone: there may be nobody for metrics here."""
+    environment = {P + "TRACES_ENDPOINT": "http://t"}
+    assert endpoint_of("traces", environment, default=False) is not None
+    assert endpoint_of("metrics", environment, default=False) is None
+    environment["OTEL_METRICS_EXPORTER"] = "otlp"
+    assert endpoint_of("metrics", environment, default=False) is not None
+
+
 def test_headers_are_not_shown() -> None:
     """They hold keys."""
     assert "hidden" not in repr(of(HEADERS="api-key=hidden"))
@@ -109,4 +144,16 @@ def test_headers_are_not_shown() -> None:
 def test_who_asked() -> None:
     """Any of the endpoint variables; headers alone ask for nothing."""
     assert is_asked_for({P + "METRICS_ENDPOINT": "http://m"})
-    assert not is_asked_for({P + "HEADERS": "a=b", P + "ENDPOINT": ""})
+    assert not is_asked_for({P + "HEADERS": "a=b", P + "ENDPOINT": " "})
+
+
+def test_how_often_has_a_least() -> None:
+    """A thousand requests a second are no use to anybody; what is no number is refused."""
+
+    def sent_every_ms(text: str) -> float:
+        return _milliseconds("OTEL_BSP_SCHEDULE_DELAY", 5000.0, {"OTEL_BSP_SCHEDULE_DELAY": text})
+
+    assert [sent_every_ms(text) for text in ("", "250", "0.001")] == [5000, 250, 100]
+    for text in ("0", "-1", "nan", "inf", "soon"):
+        with pytest.raises(ConfigError):
+            sent_every_ms(text)

@@ -92,10 +92,13 @@ class Courier:
             now_s = self._monotonic_s()
             waits = len(self.outbox or ()) >= BATCH_SPANS and not self._failures
             if self.outbox is not None and (everything or waits or now_s >= self._spans_due_s):
-                self._spans_due_s = now_s + self._pause_s(self.outbox.send())
+                refusal = self.outbox.send(lambda: everything or not self._metrics_are_due())
+                # From when it ended: a receiver that takes long to refuse is to have its pause.
+                self._spans_due_s = self._monotonic_s() + self._pause_s(refusal)
+            now_s = self._monotonic_s()
             if self._metrics is not None and (everything or now_s >= self._metrics_due_s):
-                self._metrics_due_s = now_s + self._interval_s
-                self._send_metrics(self._metrics)
+                wait_s = self._send_metrics(self._metrics)
+                self._metrics_due_s = now_s + max(self._interval_s, wait_s)
             due_s = [self._spans_due_s] * (self.outbox is not None)
             due_s += [self._metrics_due_s] * (self._metrics is not None)
             return max(0.0, min(due_s) - self._monotonic_s())
@@ -118,6 +121,9 @@ class Courier:
                 note_error("otlp", error)
                 wait_s = POLL_S
 
+    def _metrics_are_due(self) -> bool:
+        return self._metrics is not None and self._monotonic_s() >= self._metrics_due_s
+
     def _pause_s(self, refusal: SinkUnavailable | None) -> float:
         if refusal is None:
             self._failures = 0
@@ -125,20 +131,22 @@ class Courier:
         pause_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0**self._failures)
         self._failures = min(self._failures + 1, 10)
         pause_s = self._jitter(pause_s / 2, pause_s)
-        return max(pause_s, min(refusal.retry_after_s or 0.0, MAX_RETRY_AFTER_S))
+        return max(pause_s, _asked_for_s(refusal))
 
-    def _send_metrics(self, sink: OtlpSink) -> None:
+    def _send_metrics(self, sink: OtlpSink) -> float:
+        """Send a snapshot; how many seconds the receiver wants to be left alone."""
+        wait_s = 0.0
         taken = respelled(self._instruments.snapshot(), self._genai_names)
         now_ns = self._epoch_ns()
         fragments, points = self._feed.fragments(taken, now_ns)
         if not fragments:
-            return
+            return wait_s
         self._metrics_made += points
         refused, reason = 0, ""
         try:
             sink.write(fragments)
         except SinkUnavailable as refusal:
-            refused, reason = points, refusal.reason
+            refused, reason, wait_s = points, refusal.reason, _asked_for_s(refusal)
         except SinkRefused as refusal:
             told = points if refusal.records is None else refusal.records
             refused, reason = min(told, points), refusal.reason
@@ -151,3 +159,8 @@ class Courier:
             if reason:
                 _log.warning("agentscope: otlp took %d metric points less (%s)", refused, reason)
             self._metrics_refused_for = reason
+        return wait_s
+
+
+def _asked_for_s(refusal: SinkUnavailable) -> float:
+    return min(refusal.retry_after_s or 0.0, MAX_RETRY_AFTER_S)

@@ -32,6 +32,8 @@ class GrpcChannel:
             raise ConfigError(
                 "OTLP over gRPC needs grpcio: pip install 'agentscope-observability[grpc]'"
             ) from None
+        if not "".join(endpoint.headers.values()).isascii():
+            raise ConfigError("OTEL_EXPORTER_OTLP_HEADERS: gRPC takes values in ASCII only")
         self._grpc = grpc
         target = urlsplit(endpoint.url).netloc
         self._channel = (
@@ -64,6 +66,8 @@ class GrpcChannel:
             if name in RETRYABLE or name == "RESOURCE_EXHAUSTED":
                 raise SinkUnavailable(f"grpc_{name.lower()}") from error
             raise SinkRefused(f"grpc_{name.lower()}") from error
+        except Exception as error:  # a channel that is closed, metadata that it does not take
+            raise SinkUnavailable(type(error).__name__) from error
         return answer
 
     def close(self) -> None:

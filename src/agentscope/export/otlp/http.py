@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
 
 from agentscope.errors import ConfigError
 from agentscope.export.otlp.endpoint import Endpoint
@@ -23,6 +26,8 @@ class HttpChannel:
     def __init__(self, endpoint: Endpoint) -> None:
         try:
             import requests
+
+            from agentscope.export.otlp.connections import TimedAdapter
         except ImportError:
             raise ConfigError(
                 "OTLP over HTTP needs requests: pip install 'agentscope-observability[otlp]'"
@@ -30,9 +35,19 @@ class HttpChannel:
         self._failures = requests.exceptions
         self._endpoint = endpoint
         self._session: Any = requests.Session()
+        self._session.mount("http://", TimedAdapter())
+        self._session.mount("https://", TimedAdapter())
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.update({"user-agent": "agentscope-otlp"})
-        self._session.headers.update(endpoint.headers)
+        self._session.headers.update(
+            (name, value.encode()) for name, value in endpoint.headers.items()
+        )
         self._session.headers["content-type"] = "application/x-protobuf"
+        # What is compressed here could not be read in bounded memory; an answer is a few bytes.
+        self._session.headers["accept-encoding"] = "identity"
+        if urlsplit(endpoint.url).username is None:
+            # Or a password of ~/.netrc would be sent, and in place of the headers' own key.
+            self._session.auth = _as_it_is
         # Given with each request: a session's own gives way to REQUESTS_CA_BUNDLE.
         self._verify: str | bool = endpoint.certificate or True
         if endpoint.client_certificate is not None:
@@ -56,15 +71,15 @@ class HttpChannel:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                answer: bytes = response.raw.read(MAX_ANSWER_BYTES, decode_content=True)
                 status, after = response.status_code, response.headers.get("retry-after")
+                answer = _body(response.raw)
         except self._failures.Timeout as error:
             raise SinkUnavailable("timeout") from error
         except self._failures.SSLError as error:
             raise SinkUnavailable("tls") from error
         except self._failures.ConnectionError as error:
             raise SinkUnavailable("unreachable") from error
-        except (self._failures.RequestException, OSError) as error:
+        except Exception as error:  # of urllib3, of codecs, …: no list of them is complete
             raise SinkUnavailable(type(error).__name__) from error
         if 200 <= status < 300:
             return answer
@@ -77,18 +92,30 @@ class HttpChannel:
         self._session.close()
 
 
+def _as_it_is(request: Any) -> Any:
+    return request
+
+
+def _body(raw: Any) -> bytes:
+    """What an answer holds; nothing where it breaks off: the status has said how it went."""
+    try:
+        body: bytes = raw.read(MAX_ANSWER_BYTES, decode_content=False)
+    except Exception:  # of urllib3, of http.client, of the socket
+        return b""
+    return body
+
+
 def _seconds(retry_after: str | None) -> float | None:
-    """``Retry-After`` in seconds: it is a number of them or a date."""
+    """``Retry-After`` in seconds: it is a number of them or a date; None for what is neither."""
     if retry_after is None:
         return None
     try:
-        return max(0.0, float(retry_after))
+        seconds = float(retry_after)
     except ValueError:
-        pass
-    try:
-        date = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+        try:
+            date = parsedate_to_datetime(retry_after)
+            date = date if date.tzinfo else date.replace(tzinfo=UTC)
+            seconds = (date - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+    return None if math.isnan(seconds) else max(0.0, seconds)

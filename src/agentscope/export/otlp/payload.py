@@ -112,7 +112,7 @@ def refused_records(answer: bytes) -> tuple[int, str]:
         if number != 1 or not isinstance(partial, bytes):
             continue
         for inner, value in wire.fields(partial):
-            if inner == 1 and isinstance(value, int):
+            if inner == 1 and isinstance(value, int) and value < 1 << 63:  # none is negative
                 refused = value
             elif inner == 2 and isinstance(value, bytes):
                 why = value.decode("utf-8", "replace")

@@ -20,6 +20,9 @@ from agentscope.settings import Settings
 DELAY_MS, INTERVAL_MS = 5_000.0, 60_000.0
 """How often spans and metrics are sent: the specification's defaults."""
 
+LEAST_MS = 100.0
+"""Whoever asks for more often is not told more, and the receiver would have no rest."""
+
 
 def courier_of(
     settings: Settings,
@@ -35,7 +38,8 @@ def courier_of(
     envelope = Envelope(resource, version)
 
     def sink(signal: Signal) -> OtlpSink | None:
-        endpoint = endpoint_of(signal, environment, url=settings.otlp_endpoint)
+        url, default = settings.otlp_endpoint, settings.otlp is True
+        endpoint = endpoint_of(signal, environment, url=url, default=default)
         return None if endpoint is None else OtlpSink(_channel(endpoint, signal), envelope)
 
     spans, metrics = sink("traces"), sink("metrics")
@@ -69,4 +73,4 @@ def _milliseconds(variable: str, default: float, environment: Mapping[str, str])
         value = -1.0
     if not 0 < value < float("inf"):
         raise ConfigError(f"{variable} must be a number of milliseconds above 0, not {text!r}")
-    return value
+    return max(value, LEAST_MS)

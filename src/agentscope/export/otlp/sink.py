@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -9,7 +10,12 @@ from agentscope.export.otlp.payload import Envelope, refused_records
 from agentscope.export.otlp.wire import MalformedError
 from agentscope.recording.sink import SinkRefused
 
+_log = logging.getLogger("agentscope")
+
 NAME = "otlp"
+
+MAX_WORDS = 200
+"""Characters of a receiver's words that are passed on."""
 
 
 class Channel(Protocol):
@@ -30,6 +36,7 @@ class OtlpSink:
     def __init__(self, channel: Channel, envelope: Envelope) -> None:
         self._channel = channel
         self._envelope = envelope
+        self._heard = ""
 
     def write_spans(self, fragments: Sequence[bytes]) -> None:
         """Send one request; raises SinkUnavailable, or SinkRefused for what was not taken."""
@@ -39,9 +46,12 @@ class OtlpSink:
         """Send one request; raises SinkUnavailable, or SinkRefused for what was not taken."""
         answer = self._channel.send(self._envelope.around(fragments))
         try:
-            refused, _ = refused_records(answer)
+            refused, why = refused_records(answer)
         except MalformedError:
-            refused = 0  # a proxy's page; the status said that all is well
+            refused, why = 0, ""  # a proxy's page; the status said that all is well
+        if why and why != self._heard:  # a warning too, where nothing was refused
+            self._heard = why
+            _log.warning("agentscope: the receiver of otlp says: %s", ascii(why[:MAX_WORDS]))
         if refused:
             raise SinkRefused("refused_by_receiver", refused)
 

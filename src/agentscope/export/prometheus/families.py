@@ -21,8 +21,13 @@ def counted(recorder: Recorder) -> Taken:
 
     Where only the newer ones are, the older ones are told too: the aliases are made of them.
     """
+    return named(recorder, recorder.instruments.snapshot())
+
+
+def named(recorder: Recorder, taken: Taken) -> Taken:
+    """A snapshot, the GenAI metrics in it by all names that are wished for."""
     names = recorder.genai_names
-    return respelled(recorder.instruments.snapshot(), "both" if names == "new" else names)
+    return respelled(taken, "both" if names == "new" else names)
 
 
 def without_older_names(families: Iterable[Family]) -> Iterator[Family]:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from agentscope.export.prometheus import values_file
+from agentscope.export.prometheus.owners import ARCHIVE, is_alive, is_ours, kind_of, owner_of
 from agentscope.export.prometheus.pace import Pace
 from agentscope.recording.guard import note_error
 
@@ -40,21 +41,29 @@ FOLDS: Final[dict[str, Callable[[float, float], float]]] = {
 """How the names of our files begin, and what becomes of two workers' values in such files."""
 
 
-def merged(ours: Iterable[Path], theirs: Iterable[Path], pace: Pace) -> list[Family]:
-    """One family a metric, ours first; and how many files could not be read so far."""
+def merged(shared: Path, pace: Pace) -> list[Family]:
+    """One family a metric, ours first; and how many files could not be read so far.
+
+    Without a lock, for a worker that hangs would hold it: a file that is folded meanwhile is either
+    read, or gone and in the archive, which is read last and tells of which files it has taken in.
+    """
+    paths = sorted(shared.glob("*.db"))
+    ours = [one for one in paths if kind_of(one) in FOLDS and is_ours(owner_of(one))]
+    counting = [one for one in ours if owner_of(one) != ARCHIVE and not _is_passed(one)]
+    living = {one: read(one, pace) for one in counting}
     folded: dict[str, dict[_Series, float]] = {}
     docs: dict[str, str] = {}
-    for path in ours:
-        kind = path.stem.rpartition("_")[0]
-        fold, values = FOLDS[kind], folded.setdefault(kind, {})
-        for key, value in pace.over(read(path, pace) or ()):
-            # Not by the key: workers of another release may describe a metric in other words.
-            series, docs[series.family] = _parsed(key)
-            values[series] = fold(values[series], value) if series in values else value
+    for kind in FOLDS:
+        values, noted = read_archive(shared / f"{kind}_{ARCHIVE}.db", pace)
+        known = frozenset(noted)
+        _fold(kind, values, folded, docs, pace)
+        for path, more in living.items():
+            if kind_of(path) == kind and path.name not in known:
+                _fold(kind, more or (), folded, docs, pace)
     families = [
         family for kind, values in folded.items() for family in _families(kind, values, docs, pace)
     ]
-    families += _families_of_the_service(theirs, pace)
+    families += _families_of_the_service(set(paths).difference(ours), pace)
     skipped = CounterMetricFamily(
         "agentscope_sdk_worker_files_skipped",
         "files of workers that could not be read, and what they held is missing",
@@ -63,8 +72,27 @@ def merged(ours: Iterable[Path], theirs: Iterable[Path], pace: Pace) -> list[Fam
     return [*families, skipped]
 
 
+def _is_passed(path: Path) -> bool:
+    """Whether it holds gauges of a worker that has ended."""
+    return kind_of(path).startswith("gauge") and not is_alive(path)
+
+
+def _fold(
+    kind: str,
+    values: Iterable[tuple[str, float]],
+    folded: dict[str, dict[_Series, float]],
+    docs: dict[str, str],
+    pace: Pace,
+) -> None:
+    fold, sums = FOLDS[kind], folded.setdefault(kind, {})
+    for key, value in pace.over(values):
+        # Not by the key: workers of another release may describe a metric in other words.
+        series, docs[series.family] = _parsed(key)
+        sums[series] = fold(sums[series], value) if series in sums else value
+
+
 def _families_of_the_service(files: Iterable[Path], pace: Pace) -> list[Family]:
-    sound = [str(path) for path in files if read(path, pace) is not None]
+    sound = [str(path) for path in sorted(files) if read(path, pace) is not None]
     try:
         return list(MultiProcessCollector.merge(pace.over(sound), accumulate=True))
     except Exception as error:  # one that is gone by now, or holds what is no metric
@@ -74,20 +102,27 @@ def _families_of_the_service(files: Iterable[Path], pace: Pace) -> list[Family]:
 
 def read(path: Path, pace: Pace) -> Values | None:
     """What a file holds; None where it is gone or no such file, and the latter is said once."""
+    found = _read(path, pace)
+    return None if found is None else found[0]
+
+
+def read_archive(path: Path, pace: Pace) -> tuple[Values, list[str]]:
+    """What ended workers had counted, and which files it is from, as far as that matters."""
+    found = _read(path, pace)
+    return ([], []) if found is None else (found[0], values_file.noted(found[1]))
+
+
+def _read(path: Path, pace: Pace) -> tuple[Values, bytes] | None:
     try:
-        values = [(key, value) for key, value, _, _ in _read_all(path, pace) if _parsed(key)]
+        series, note = values_file.read(path)
+        return [(key, value) for key, value in pace.over(series) if _parsed(key)], note
     except FileNotFoundError:
         return None
-    except Exception as error:  # struct.error, RuntimeError, UnicodeDecodeError, ValueError, …
+    except Exception as error:  # struct.error, ValueError, OSError, KeyError of what is no key, …
         if path.name not in _skipped:
             _skipped.add(path.name)
             _log.warning("agentscope: %s is no readable metrics file: %r", path, error)
         return None
-    return values
-
-
-def _read_all(path: Path, pace: Pace) -> Iterator[tuple[str, float, float, int]]:
-    return pace.over(MmapedDict.read_all_values_from_file(str(path)))
 
 
 _Labels = tuple[tuple[str, str], ...]
