@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -176,6 +177,7 @@ class _Exchange:
         "_answered",
         "_first_byte_ns",
         "_gone",
+        "_handled_before",
         "_middleware",
         "_now_ns",
         "_recorder",
@@ -202,6 +204,7 @@ class _Exchange:
         self._status = 0
         self._answered = False
         self._gone = False
+        self._handled_before = id(sys.exception())
         self._first_byte_ns = 0
         self._send_wait_ns = 0
         self.span = span
@@ -327,7 +330,7 @@ class _Exchange:
                 return _OK  # a WebSocket's caller is done; the handler need not catch it
             return conclude(span, error)
         if self._status >= 500:
-            span.fail(str(self._status))
+            span.fail(self._thrown() or str(self._status))
             return _ERROR
         if span.attributes.get(c.OUTCOME) == _ERROR:  # record_error said so
             return _ERROR
@@ -336,6 +339,17 @@ class _Exchange:
         # The application is done and the answer is not: the client has gone, and frameworks
         # swallow the cancellation that tells them so.
         return _CANCELLED
+
+    def _thrown(self) -> BaseException | None:
+        """The exception that is answered with a status of 5xx; None where the status was meant.
+
+        Whoever answers for a handler that raised (Starlette does, and then raises it again) does so
+        from within an ``except``. The conventions allow both names; the class tells more.
+        """
+        error = sys.exception()
+        if id(error) == self._handled_before or getattr(error, "status_code", 0) == self._status:
+            return None
+        return error
 
     def _session(self) -> str | None:
         return self._middleware.session_of(self._scope)

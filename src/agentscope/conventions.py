@@ -614,12 +614,15 @@ RATELIMIT_LIMIT: Final = _metric(
     over_workers="max",
 )  # fmt: skip
 RATELIMIT_REMAINING: Final = _metric(
-    "agentscope.llm.ratelimit.remaining", "gauge", "1", "what is left of the quota",
+    "agentscope.llm.ratelimit.remaining", "gauge", "1",
+    "what is left of the quota, by the last answer; all of it once its reset is over, and no series "
+    "a minute later",
     ("provider", "model", "dimension"),
     over_workers="min",
 )  # fmt: skip
 RATELIMIT_RESET: Final = _metric(
-    "agentscope.llm.ratelimit.reset", "gauge", "s", "seconds until the quota is full again",
+    "agentscope.llm.ratelimit.reset", "gauge", "s",
+    "seconds until the quota is full again; no series a minute after it was",
     ("provider", "model", "dimension"),
     over_workers="max",
 )  # fmt: skip

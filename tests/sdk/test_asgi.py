@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -180,6 +182,47 @@ def test_an_exception_in_the_handler_is_the_servers_to_see(
     span = recorded.span("GET")
     assert (span.status, span.attributes["error.type"]) == (2, "RuntimeError")
     assert "secret" not in str(span.raw)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error_type"),
+    [
+        ("raises", "KeyError"),
+        ("is answered for", "LookupError"),
+        ("raises a status", "503"),
+        ("answers a status", "502"),
+    ],
+)
+def test_a_failed_answer_is_called_by_its_exception_if_one_was_thrown(
+    recorded: Recorded, http_scope: Callable[..., Scope], answer: str, error_type: str
+) -> None:
+    """``500`` says little where the framework answers for a handler; a status that is meant stays.
+
+    Whatever our caller is handling itself is no reason.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        match answer:
+            case "raises":
+                raise KeyError("secret")
+            case "is answered for":
+                raise LookupError("secret")
+            case "raises a status":
+                raise HTTPException(503)
+        return PlainTextResponse("upstream", 502)
+
+    async def sorry(request: Request, error: Exception) -> Response:
+        return PlainTextResponse("sorry", 500)
+
+    app = Starlette(routes=[Route("/", endpoint)])
+    if answer == "is answered for":
+        app.add_exception_handler(LookupError, sorry)
+    try:
+        raise TimeoutError
+    except TimeoutError:
+        with contextlib.suppress(KeyError):
+            asyncio.run(call(AgentScopeMiddleware(app), http_scope()))
+    assert recorded.span("GET /").attributes["error.type"] == error_type
 
 
 def test_a_caller_who_leaves_makes_a_cancelled_turn(

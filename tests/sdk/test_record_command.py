@@ -143,8 +143,19 @@ def test_the_command_ends_as_it_would_alone(tmp_path: Path, command: str, code: 
     done = record(tmp_path, "sh", "-c", f"echo out; echo err >&2; {command}")
     assert (done.returncode, done.stdout) == (code, "out\n")
     assert "err" in done.stderr.splitlines()
-    assert NOTHING in done.stderr
-    assert not (tmp_path / "run").exists()
+    assert f"{NOTHING}, so run is removed: the command served no" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_there_stays(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Only what the recording made is taken away again, folders above it included."""
+    (tmp_path / "kept").mkdir()
+    for run in (tmp_path / "kept", tmp_path / "made" / "here"):
+        assert main(["record", "-o", str(run), "--", "true"]) == 0
+    said = capfd.readouterr().err
+    assert f"{NOTHING}: the command" in said
+    assert f"{NOTHING}, so {tmp_path / 'made' / 'here'} is removed: " in said
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
@@ -268,7 +279,7 @@ def test_what_cannot_be_recorded_is_refused_before_it_runs(
         command = [script(tmp_path, command[0])]
     assert main(["record", "--", *command]) == code
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("agentscope record: ")
+    assert line.startswith("agentscope record: error: ")
     assert said in line
     assert not (tmp_path / "runs").exists()
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from agentscope_analyzer.attribution import attribute
-from agentscope_analyzer.facts import gather
+from agentscope_analyzer.gathering import gather
 from agentscope_analyzer.ingest import open_run
 
 SERVICE = """

@@ -22,7 +22,8 @@ import re
 from typing import Any
 
 from agentscope import conventions as c
-from agentscope.clients.ratelimit import DAY_S, MINUTE_S, Quota, amount, duration_s
+from agentscope.clients.ratelimit import Quota
+from agentscope.ratelimit_headers import DAY_S, MINUTE_S, amount, duration_s
 from agentscope.recording.context import attached_span
 from agentscope.recording.instruments import Labels
 from agentscope.recording.recorder import Recorder
@@ -46,10 +47,13 @@ def refused(recorder: Recorder, error: Any) -> None:
     if error.code not in c.RATE_LIMIT_STATUSES or span is None or span.role is not Role.INFERENCE:
         return
     key = _key(span)
+    now_s = recorder.clock.epoch_ns(recorder.clock.monotonic_ns()) / 1e9
     for quota in exceeded(error.details):
         labels = (*key, quota.dimension)
-        for metric, value in quota.gauges():
+        for metric, value in quota.lasting():
             recorder.set(metric, labels, value)
+        for metric, value_at in quota.passing(now_s):
+            recorder.set_passing(metric, labels, value_at)
         if key in _exhausted or len(_exhausted) < _MAX_EXHAUSTED:
             _exhausted.setdefault(key, set()).add(labels)
 

@@ -6,18 +6,10 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
+from agentscope.ratelimit_headers import LITELLM, PREFIXES
 from agentscope.recording.span import AttributeValue
 
-LITELLM = "llm_provider-"
-"""LiteLLM's proxy passes its provider's headers on under their names after this prefix."""
-
-_FAMILIES = (
-    "x-ratelimit-",  # OpenAI, Azure, Groq, Together, Mistral, Fireworks, Cerebras
-    "x-tokenlimit-",  # Together
-    "anthropic-ratelimit-",
-    "ratelimit-",  # Replicate, and the IETF draft
-)
-FAMILIES = tuple((prefix + family).encode() for prefix in ("", LITELLM) for family in _FAMILIES)
+FAMILIES = tuple((proxy + prefix).encode() for proxy in ("", LITELLM) for prefix in PREFIXES)
 """How the names of rate-limit headers begin."""
 
 _PROCESSING = (

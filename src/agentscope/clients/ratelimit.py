@@ -1,75 +1,34 @@
-"""What a provider's rate-limit headers say: read from every dialect, published as gauges.
+"""What a provider's rate-limit headers say, published as gauges.
 
-==================  ==========================================================================
-OpenAI, Groq,       ``x-ratelimit-{limit,remaining,reset}-{requests,tokens}``; resets ``6ms``,
-Azure OpenAI        ``1m2.5s``, Azure's in bare seconds, with ``-renewalperiod-`` at times
-Mistral, Cerebras   the same with the window in the name: ``-req-10-second``, ``-tokens-minute``
-Fireworks           ``x-ratelimit-limit-tokens-{prompt,generated}``
-Anthropic           ``anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{…}``;
-                    resets are dates (RFC 3339)
-Together            ``x-ratelimit-{…}`` for requests, ``x-tokenlimit-{…}`` for tokens
-Replicate           ``ratelimit-{…}``, of the IETF draft; its ``ratelimit`` and ``-policy`` too
-LiteLLM             any of them after ``llm_provider-``
-==================  ==========================================================================
-
-Gemini and Vertex AI send none, but name a quota in the body of a refusal (``google_quotas``);
-Bedrock never tells. A monthly quota, and others that share a dimension with a
-shorter one, are read but not published: the shortest window is the one that load runs into.
-All of them stay on the span of the attempt.
+The dialects are those of ``ratelimit_headers``; Google's refusals are read by ``google_quotas``. A
+monthly quota, and others that share a dimension with a shorter one, are read but not published: the
+shortest window is the one that load runs into. All of them stay on the span of the attempt.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from agentscope import conventions as c
-from agentscope.clients.headers import DATE, LITELLM, first_value
-from agentscope.recording.instruments import Instruments
+from agentscope.clients.headers import DATE, first_value
+from agentscope.ratelimit_headers import (
+    DAY_S,
+    MINUTE_S,
+    Family,
+    amount,
+    exact_s,
+    families,
+    http_date_s,
+    reset_s,
+)
+from agentscope.recording.instruments import Instruments, ValueAt
 from agentscope.recording.span import AttributeValue
 
-MINUTE_S, DAY_S = 60.0, 86_400.0
-
-MAX_RESET_S = 366 * DAY_S
-"""A reset further away is none."""
-
-_WHAT = {
-    "requests": "requests",
-    "req": "requests",
-    "tokens": "tokens",
-    "tokens-prompt": "input_tokens",
-    "tokens-generated": "output_tokens",
-    "input-tokens": "input_tokens",
-    "output-tokens": "output_tokens",
-}
-_UNIT_S = {"second": 1.0, "minute": MINUTE_S, "hour": 3600.0, "day": DAY_S, "month": 30 * DAY_S}
-_PART = "(?P<part>limit|remaining|reset)"
-_WORD = f"(?P<what>{'|'.join(sorted(_WHAT, key=len, reverse=True))})"
-_NAMED = re.compile(
-    rf"x-ratelimit-(?:{_PART}|(?P<period>renewalperiod))-{_WORD}"
-    r"(?:-(?:(?P<count>[1-9]\d{0,3})-)?(?P<unit>second|minute|hour|day|month))?",
-    re.ASCII,
-)
-_ANTHROPIC = re.compile(rf"anthropic-ratelimit-{_WORD}-{_PART}")
-_BARE = re.compile(rf"(?P<family>x-ratelimit|x-tokenlimit|ratelimit)-{_PART}")
-_DRAFT = ("ratelimit", "ratelimit-policy")
-
-_NUMBER = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)(?:[,;].*)?", re.ASCII)
-_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ms|us|µs|s|m|h|d)", re.ASCII)
-_UNITS_S = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY_S}
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d", re.ASCII)
-_DRAFT_PARTS = {
-    "limit": "limit", "q": "limit", "remaining": "remaining", "r": "remaining",
-    "reset": "reset", "t": "reset", "w": "window",
-}  # fmt: skip
-_DRAFT_PAIR = re.compile(r"\b(limit|remaining|reset|q|r|t|w)=(\d{1,18})", re.ASCII)
-_EPOCH_S, _EPOCH_MS = 1e9, 1e12
-"""A bare number as large as this is a date: the epoch's seconds, or milliseconds."""
+SILENT_AFTER_S = 60.0
+"""How long a quota is told to be full again before nothing is told of it: a few scrapes."""
 
 
 class Quota(NamedTuple):
@@ -84,15 +43,35 @@ class Quota(NamedTuple):
     window_s: float | None = None
     """Seconds in which it refills from empty, where that can be told."""
 
-    def gauges(self) -> list[tuple[c.Metric, float]]:
-        """What is known of it, by the gauge that shows it."""
-        values = (
-            (c.RATELIMIT_LIMIT, self.limit),
-            (c.RATELIMIT_REMAINING, self.remaining),
-            (c.RATELIMIT_RESET, self.reset_s),
-            (c.RATELIMIT_WINDOW, self.window_s),
-        )
+    def lasting(self) -> list[tuple[c.Metric, float]]:
+        """What stays true when nobody asks, by the gauge that shows it."""
+        values = ((c.RATELIMIT_LIMIT, self.limit), (c.RATELIMIT_WINDOW, self.window_s))
         return [(metric, value) for metric, value in values if value is not None]
+
+    def passing(self, told_s: float) -> list[tuple[c.Metric, ValueAt]]:
+        """What does not, told at ``told_s`` (since the epoch), by the gauge that shows it.
+
+        An answer tells what is left, and when all of it is there again: from then on it is, as far
+        as the provider has said, and soon after nothing is said, for others may use it too.
+        """
+        reset_s = self.window_s if self.reset_s is None else self.reset_s
+        full_s = math.inf if reset_s is None else told_s + reset_s
+        silent_s = SILENT_AFTER_S + (told_s + MINUTE_S if reset_s is None else full_s)
+
+        def remaining(now_s: float) -> float | None:
+            if now_s >= silent_s:
+                return None
+            return self.limit if now_s >= full_s and self.limit is not None else self.remaining
+
+        def reset(now_s: float) -> float | None:
+            return None if now_s >= silent_s else max(0.0, full_s - now_s)
+
+        told: list[tuple[c.Metric, ValueAt]] = []
+        if self.remaining is not None:
+            told.append((c.RATELIMIT_REMAINING, remaining))
+        if self.reset_s is not None:
+            told.append((c.RATELIMIT_RESET, reset))
+        return told
 
 
 def publish(
@@ -112,8 +91,10 @@ def publish(
             continue
         seen.add(quota.dimension)
         labels = (provider, model, quota.dimension)
-        for metric, value in quota.gauges():
+        for metric, value in quota.lasting():
             instruments.set(metric, labels, value)
+        for metric, value_at in quota.passing(now_s):
+            instruments.set_passing(metric, labels, value_at, now_s)
 
 
 def quotas(headers: Mapping[str, AttributeValue], now_s: float) -> list[Quota]:
@@ -122,61 +103,29 @@ def quotas(headers: Mapping[str, AttributeValue], now_s: float) -> list[Quota]:
     ``now_s``, since the epoch, is what resets that are dates are counted from where the response
     has no date of its own. Never raises, whatever the values are.
     """
-    found: dict[tuple[str, str, float | None], dict[str, str]] = {}
-    # A proxy's own quota before its provider's: it is the one that refuses first.
-    for name in sorted(headers, key=lambda name: name.startswith(LITELLM)):
-        field = _field(name)
-        text = first_value(headers, name)
-        if field is None or text is None:
-            continue
-        told = found.setdefault((field.family, field.dimension, field.window_s), {})
-        told.setdefault(field.part, text)
-        if "=" in text:
-            for key, number in _DRAFT_PAIR.findall(text):
-                told.setdefault(_DRAFT_PARTS[key], number)
-    from_s = _date_s(first_value(headers, DATE), now_s)
-    records = [_quota(key[1], key[2], told, from_s) for key, told in found.items()]
+    date_s = http_date_s(first_value(headers, DATE))
+    from_s = now_s if date_s is None else date_s
+    records = [_quota(family, headers, from_s) for family in _families(tuple(headers))]
     return sorted(
         (one for one in records if not one.limit is one.remaining is one.reset_s is None),
         key=lambda one: (one.window_s is None, one.window_s or 0),
     )
 
 
-class _Field(NamedTuple):
-    """What one header's name says. Fields of one family, dimension and window are one quota's."""
-
-    family: str
-    dimension: str
-    part: str
-    """``limit``, ``remaining``, ``reset``, ``window`` or ``policy``."""
-    window_s: float | None = None
+@functools.lru_cache(maxsize=256)  # a server's answers have the same headers, mostly
+def _families(headers: tuple[str, ...]) -> list[Family]:
+    return families(headers)
 
 
-@functools.lru_cache(maxsize=512)
-def _field(header: str) -> _Field | None:
-    name = header.removeprefix(LITELLM)
-    prefix = header[: len(header) - len(name)]
-    if named := _NAMED.fullmatch(name):
-        unit = named["unit"]
-        window_s = int(named["count"] or 1) * _UNIT_S[unit] if unit else None
-        part = "window" if named["period"] else named["part"]
-        return _Field(prefix + "named", _WHAT[named["what"]], part, window_s)
-    if dated := _ANTHROPIC.fullmatch(name):
-        # Documented to be per minute, all of them.
-        return _Field(prefix + "anthropic", _WHAT[dated["what"]], dated["part"], MINUTE_S)
-    if bare := _BARE.fullmatch(name):
-        dimension = "tokens" if bare["family"] == "x-tokenlimit" else "requests"
-        return _Field(prefix + bare["family"], dimension, bare["part"])
-    return _Field(prefix + _DRAFT[0], "requests", "policy") if name in _DRAFT else None
-
-
-def _quota(dimension: str, window_s: float | None, told: dict[str, str], from_s: float) -> Quota:
-    limit = amount(told.get("limit", told.get("policy")))
-    remaining = amount(told.get("remaining"))
+def _quota(family: Family, headers: Mapping[str, AttributeValue], from_s: float) -> Quota:
+    told = {part: first_value(headers, name) for part, name in family.headers.items()}
+    limit = amount(told.get("limit"), "limit")
+    remaining = amount(told.get("remaining"), "remaining")
     reset = told.get("reset")
+    window_s = family.window_s
     if window_s is None:
-        window_s = amount(told.get("window")) or _window_s(limit, remaining, reset)
-    return Quota(dimension, limit, remaining, reset_s(reset, from_s), window_s)
+        window_s = amount(told.get("window"), "window") or _window_s(limit, remaining, reset)
+    return Quota(family.dimension, limit, remaining, reset_s(reset, from_s), window_s)
 
 
 def _window_s(limit: float | None, remaining: float | None, reset: str | None) -> float | None:
@@ -189,7 +138,7 @@ def _window_s(limit: float | None, remaining: float | None, reset: str | None) -
     """
     if not limit or remaining is None or not 0 < limit - remaining <= limit:
         return None
-    left_s = None if reset is None or _NUMBER.fullmatch(reset) else duration_s(reset)
+    left_s = exact_s(reset)
     if left_s is None:
         return None
     used = limit - remaining
@@ -198,62 +147,3 @@ def _window_s(limit: float | None, remaining: float | None, reset: str | None) -
         if least_s <= left_s <= used / limit * window_s * 1.02 + 0.0015:
             return window_s
     return None
-
-
-def amount(text: str | None) -> float | None:
-    """A count of requests or tokens; None for what is none, as the −1 that Azure sends at times."""
-    number = _NUMBER.fullmatch(text.strip()) if text is not None else None
-    return float(number[1]) if number is not None else None
-
-
-def reset_s(text: str | None, from_s: float) -> float | None:
-    """Seconds from ``from_s`` (since the epoch) until a reset: a duration, or a date; else None."""
-    if text is None:
-        return None
-    text = text.strip()
-    if _RFC_3339.match(text):
-        at_s = _rfc_3339_s(text)
-    else:
-        at_s = duration_s(text)
-        if at_s is not None and at_s < _EPOCH_S:
-            return at_s if at_s <= MAX_RESET_S else None
-        if at_s is not None and at_s >= _EPOCH_MS:
-            at_s /= 1000
-    if at_s is None or at_s - from_s > MAX_RESET_S:
-        return None
-    return max(0.0, at_s - from_s)
-
-
-def duration_s(text: str | None) -> float | None:
-    """Seconds of a duration: ``6ms``, ``1.2s``, ``6m0s``, ``1h2m3s``, or bare; else None."""
-    if text is None:
-        return None
-    text = text.strip()
-    parts = _DURATION.findall(text)
-    if parts and "".join(number + unit for number, unit in parts) == text:
-        return round(math.fsum(float(number) * _UNITS_S[unit] for number, unit in parts), 9)
-    return amount(text)
-
-
-@functools.lru_cache(maxsize=128)  # under load, many responses name the same second
-def _rfc_3339_s(text: str) -> float | None:
-    try:
-        date = datetime.fromisoformat(text.upper())
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def _date_s(text: str | None, now_s: float) -> float:
-    """The response's own date, which the provider's clock wrote like the resets."""
-    at_s = _http_date_s(text) if text is not None else None
-    return now_s if at_s is None else at_s
-
-
-@functools.lru_cache(maxsize=128)
-def _http_date_s(text: str) -> float | None:
-    try:
-        date = parsedate_to_datetime(text)
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None

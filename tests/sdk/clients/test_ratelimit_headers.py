@@ -14,7 +14,8 @@ from agentscope import conventions as c
 from agentscope.clients import instrument_clients, uninstrument_clients
 from agentscope.clients.google_quotas import exceeded
 from agentscope.clients.headers import MAX_HEADERS, kept_headers, selected, server_processing_s
-from agentscope.clients.ratelimit import Quota, amount, duration_s, publish, quotas, reset_s
+from agentscope.clients.ratelimit import Quota, publish, quotas
+from agentscope.ratelimit_headers import amount, duration_s, reset_s
 from agentscope.recording.span import AttributeValue
 from agentscope.testing import recording
 
@@ -316,14 +317,77 @@ def test_a_refusal_that_the_client_swallows_tells_of_the_quota(provider: str) ->
         published = {
             (
                 dimension,
-                *(recorded.value(metric, provider, "large", dimension) for metric in GAUGES),
+                *(whole(recorded.value(one, provider, "large", dimension)) for one in GAUGES),
             )
             for dimension in ("requests", "tokens", "input_tokens", "output_tokens")
         }
-    assert {row for row in published if any(value is not None for value in row[1:])} == expected
+    told = {row for row in published if any(value is not None for value in row[1:])}
+    assert told == {(dimension, *map(whole, values)) for dimension, *values in expected}
 
 
 GAUGES = (c.RATELIMIT_LIMIT, c.RATELIMIT_REMAINING, c.RATELIMIT_RESET, c.RATELIMIT_WINDOW)
+
+
+def whole(value: Any) -> int | None:
+    """Seconds without the instant that has passed since the answer."""
+    return None if value is None else round(value)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "remaining", "reset_s"),
+    [(0, 3, 20), (5, 3, 15), (20, 500, 0), (79, 500, 0), (80, None, None)],
+)
+def test_a_quota_fills_up_while_nobody_asks(
+    seconds: float, remaining: float | None, reset_s: float | None
+) -> None:
+    """From its reset on all of it is there, by the provider's word; a minute later nothing is said.
+
+    What an answer told stays true of the limit and the window.
+    """
+    headers = kept(
+        x_ratelimit_limit_requests="500",
+        x_ratelimit_remaining_requests="3",
+        x_ratelimit_reset_requests="20s",
+    )
+    labels = ("openai", "large", "requests")
+    with recording() as recorded:
+        publish(headers, "openai", "large", NOON_S, recorded.instruments)
+        recorded.instruments.pass_time(NOON_S + seconds)
+        assert recorded.value(c.RATELIMIT_REMAINING, *labels) == remaining
+        assert recorded.value(c.RATELIMIT_RESET, *labels) == reset_s
+        assert recorded.value(c.RATELIMIT_LIMIT, *labels) == 500
+        # The next answer counts, whatever was said before.
+        publish(headers, "openai", "large", NOON_S + seconds, recorded.instruments)
+        assert recorded.value(c.RATELIMIT_REMAINING, *labels) == 3
+
+
+def test_what_is_left_of_a_quota_that_names_no_reset_is_soon_unknown() -> None:
+    """It is not said to be full, for nobody said when it would be; nor to be as it was."""
+    headers = kept(ratelimit_limit="10", ratelimit_remaining="0")
+    labels = ("replicate", "large", "requests")
+    with recording() as recorded:
+        publish(headers, "replicate", "large", NOON_S, recorded.instruments)
+        for seconds, remaining in ((119, 0), (120, None)):
+            recorded.instruments.pass_time(NOON_S + seconds)
+            assert recorded.value(c.RATELIMIT_REMAINING, *labels) == remaining
+        assert recorded.value(c.RATELIMIT_LIMIT, *labels) == 10
+
+
+def test_the_recorder_lets_time_pass() -> None:
+    """Once a second, so that /metrics and the run directory say what is true by then."""
+    headers = kept(x_ratelimit_remaining_requests="3", x_ratelimit_reset_requests="20s")
+    labels = ("openai", "large", "requests")
+    with recording() as recorded:
+        clock = recorded.recorder.clock
+        now_s = clock.epoch_ns(clock.monotonic_ns()) / 1e9
+        publish(headers, "openai", "large", now_s, recorded.instruments)
+        recorded.clock.advance(5)
+        recorded.recorder.work()
+        assert recorded.value(c.RATELIMIT_RESET, *labels) == pytest.approx(15)
+        recorded.clock.advance(80)
+        recorded.recorder.work()
+        assert recorded.value(c.RATELIMIT_REMAINING, *labels) is None
+
 
 FREE_TIER = {
     "error": {

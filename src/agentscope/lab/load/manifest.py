@@ -48,10 +48,16 @@ class RunManifest:
         self.users = max(self.users, users)
         self.write()
 
+    def stop(self, now_ns: int | None = None) -> None:
+        """The time is over: turns that run may end, none begins, so this is the last stage's end."""
+        if self.stages:
+            self.stages[-1]["end_ns"] = time.time_ns() if now_ns is None else now_ns
+            self.write()
+
     def end(self, now_ns: int | None = None) -> None:
         """The last user has gone; said again, the later end counts."""
         self.ended_ns = time.time_ns() if now_ns is None else now_ns
-        if self.stages:
+        if self.stages and self.stages[-1]["end_ns"] is None:
             self.stages[-1]["end_ns"] = self.ended_ns
         self.write()
 

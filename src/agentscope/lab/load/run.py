@@ -50,6 +50,8 @@ class LoadRun:
         self.lines = LineWriter(self.settings.run_dir)
         self.counts = RequestCounts()
         self.stage = self.settings.stages[0].name if self.settings.stages else RAMP
+        self.is_over = False
+        """The time is over: users end the turn that they are in and begin no other."""
         self._process = ""
         self._users = 0
 
@@ -86,6 +88,8 @@ def _on_init(environment: Environment, **_: Any) -> None:
     run, runner = LoadRun.of(environment), environment.runner
     if not isinstance(runner, MasterRunner) and runner is not None:
         runner.register_message(_STAGE_MESSAGE, lambda msg, **_: setattr(run, "stage", msg.data))
+    _listen(environment.events.test_start, lambda **_: setattr(run, "is_over", False))
+    _listen(environment.events.test_stopping, lambda **_: setattr(run, "is_over", True))
     if isinstance(runner, WorkerRunner):
         _listen(environment.events.report_to_master, lambda data, **_: _report(run, data))
     else:
@@ -158,6 +162,7 @@ def _lead(run: LoadRun) -> None:
     _serve_metrics(run, manifest)
     _listen(hooks.test_start, on_start)
     _listen(hooks.spawning_complete, on_spawned)
+    _listen(hooks.test_stopping, lambda **_: manifest.stop())
     _listen(hooks.test_stop, lambda **_: manifest.end())
     _listen(hooks.quit, on_quit)
     if settings.stages:

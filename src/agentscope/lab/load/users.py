@@ -93,7 +93,7 @@ class ConversationUser(FastHttpUser):
         """One turn, with the session's opening before the first and its end after the last."""
         if self._session is None or self._script is None:
             self._open()
-            if self._session is None or self._script is None:
+            if self._session is None or self._script is None or self.load_run.is_over:
                 return
         text = self._script.turns[self._turn]
         self._turn += 1

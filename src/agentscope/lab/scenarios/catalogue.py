@@ -70,7 +70,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
                 # turns succeed, slowly, and nothing that the service logs says why.
                 model_options=(*_QUICK, "--no-retry-after-ms"),
                 agent_variables=MappingProxyType({"SUPPORT_AGENT_MODEL_RETRIES": "12"}),
-                rpm_per_user=12.0,
+                rpm_per_user=14.0,
                 # A full bucket holds a minute's quota: it would carry most of a short run.
                 quota_left=0.05,
             ),

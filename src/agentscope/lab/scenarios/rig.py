@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from agentscope.lab.load.manifest import MANIFEST
 from agentscope.lab.load.runner import LoadPlan, LoadResult, LoadTally
 from agentscope.lab.postgres import PostgresStartError, database
 from agentscope.lab.scenarios.catalogue import Scenario
@@ -129,18 +130,24 @@ class Rig:
         grace_s = plan.drain_s + 10.0
         tally = LoadTally(plan.run_dir)
         self._start(stack, locust, grace_s=1.0)
-        started_s = time.monotonic()
+        clock, is_over = _LoadClock(plan), False
         with self.interrupts.deferred():
             while not locust.ended():
                 self.interrupts.check(early_end_is_fine=True)
                 agent.check()
-                elapsed_s = time.monotonic() - started_s
+                elapsed_s = clock.elapsed_s()
                 if self.interrupts.early_end:
                     self.progress.step(f"ending early: up to {plan.drain_s:g} s for running turns")
                     locust.stop(grace_s, urgent=lambda: len(self.interrupts.received) > 1)
-                elif elapsed_s > plan.duration_s + grace_s + _START_TIMEOUT_S:
+                elif clock.since_start_s() > plan.duration_s + grace_s + _START_TIMEOUT_S:
                     locust.stop(grace_s=0)
-                    raise ComponentError(f"Locust did not end after {elapsed_s:.0f} s")
+                    raise ComponentError(f"Locust did not end after {elapsed_s:.0f} s of load")
+                elif elapsed_s > plan.duration_s and not is_over:
+                    is_over = True
+                    self.progress.step(
+                        f"{plan.duration_s:g} s of load are over: up to {plan.drain_s:g} s for "
+                        "running turns"
+                    )
                 self.progress.load(elapsed_s, tally.update())
                 time.sleep(_POLL_S)
             self.interrupts.check(early_end_is_fine=True)
@@ -171,6 +178,25 @@ class Rig:
         own |= variables or {}
         path = self.plan.run_dir / "logs" / f"{log}.log"
         return Component(name, command, path, variables=own, cwd=self.plan.run_dir)
+
+
+class _LoadClock:
+    """How long the load is on: from the first user on, not from when Locust was started."""
+
+    def __init__(self, plan: LoadPlan) -> None:
+        self._manifest = plan.run_dir / MANIFEST
+        self._started_s = time.monotonic()
+        self._load_from_s: float | None = None
+
+    def since_start_s(self) -> float:
+        return time.monotonic() - self._started_s
+
+    def elapsed_s(self) -> float:
+        if self._load_from_s is None:
+            if not self._manifest.exists():  # written as the first user comes
+                return 0.0
+            self._load_from_s = time.monotonic()
+        return time.monotonic() - self._load_from_s
 
 
 def use_up_quota(model_url: str, requests: int) -> None:
