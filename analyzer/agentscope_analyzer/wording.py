@@ -64,6 +64,8 @@ def percent(share: float) -> str:
     value = share * 100
     if value == 0:
         return "0 %"
+    if value < 0:
+        return f"-{percent(-share)}" if value <= -0.1 else "> -0.1 %"
     if value < 0.1:
         return "< 0.1 %"
     if 99.5 <= value < 100:
@@ -152,8 +154,10 @@ def dollars(value: float | None) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """``[61, 90]``, or nothing where there is no interval."""
-    return "" if low is None or high is None else f"[{count(low)}, {count(high)}]"
+    """``[61, 90]``, ``[≥ 61]`` where it has no upper end, or nothing where there is no interval."""
+    if low is None:
+        return ""
+    return f"[≥ {count(low)}]" if high is None else f"[{count(low)}, {count(high)}]"
 
 
 def count(n: float) -> str:

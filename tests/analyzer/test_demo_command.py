@@ -18,6 +18,7 @@ import pytest
 
 from agentscope.lab.scenarios import BOTTLENECKS, DEFAULT_SCENARIO, SCENARIOS
 from agentscope_analyzer.commands import main
+from agentscope_analyzer.commands.demo import _ramp_s
 
 
 @pytest.mark.parametrize(
@@ -25,8 +26,7 @@ from agentscope_analyzer.commands import main
     [
         (["--scenario", "nope"], "there is no scenario 'nope'; choose from healthy, rate-limit"),
         (["--users", "0"], "--users is 0: it must be more than 0"),
-        (["--duration", "-1"], "--duration is -1: it must be more than 0"),
-        (["--duration", "nan"], "--duration is nan: it must be more than 0"),
+        (["--ramp", "90"], "--ramp 90 is all of the load: give less, or a longer --duration"),
         (["--processes", "0"], "--processes is 0: it must be more than 0"),
         (["--think", "4,1"], "type --think 1,4"),
         (["--output", "taken"], "taken is not an empty directory; choose another --output"),
@@ -54,16 +54,47 @@ def test_what_cannot_work_is_said_in_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
-def test_a_missing_extra_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (
+            ("locust", "openai"),
+            "the lab extra is needed: pip install 'agentscope-observability[lab]'",
+        ),
+        (
+            ("duckdb", "locust"),
+            (
+                "the analyzer and lab extras are needed: "
+                "pip install 'agentscope-observability[analyzer,lab]'"
+            ),
+        ),
+    ],
+)
+def test_missing_extras_are_named_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    missing: tuple[str, ...],
+    said: str,
 ) -> None:
-    """Before anything is started."""
-    monkeypatch.setattr("agentscope_analyzer.commands.demo._NEEDED", ("duckdb", "no_such_module"))
-    monkeypatch.setattr("agentscope_analyzer.commands._EXTRA_OF", {"no_such_module": "lab"})
+    """Before anything is started, and all of them: nobody installs twice."""
+
+    def find_spec(name: str) -> object:
+        return None if name in missing else object()
+
+    monkeypatch.setattr("importlib.util.find_spec", find_spec)
     assert main(["demo"]) == 2
-    assert capsys.readouterr().err == (
-        "agentscope demo needs the lab extra: pip install 'agentscope-observability[lab]'\n"
-    )
+    assert capsys.readouterr().err == f"agentscope demo: error: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "users", "ramp_s"),
+    [(75, 20, 37.5), (60, 20, 25), (25, 20, 5), (13, 20, 5), (600, 20, 60), (20, 2, 2), (4, 20, 2)],
+)
+def test_users_come_slowly_where_there_is_time_for_it(
+    duration_s: float, users: int, ramp_s: float
+) -> None:
+    """All are there for 35 s; what is left shows how the service does with fewer."""
+    assert _ramp_s(users, duration_s) == ramp_s
 
 
 def test_the_list_has_every_scenario(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,7 +120,16 @@ class Demo:
         self.output = run_dir.with_suffix(".out")
         with self.output.open("wb") as output:
             command = [sys.executable, "-m", "agentscope_analyzer", "demo"]
-            command += ["--output", str(run_dir), "--users", "6", "--think", "0.2,0.5"]
+            command += [
+                "--output",
+                str(run_dir),
+                "--users",
+                "6",
+                "--ramp",
+                "1",
+                "--think",
+                "0.2,0.5",
+            ]
             self.process = subprocess.Popen(
                 [*command, "--scenario", "healthy", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -173,6 +213,8 @@ def test_ctrl_c_ends_the_load_early_and_the_report_still_comes(demo: Callable[..
         "mock-llm.log",
     }
     assert str(run.run_dir / "report.json") in run.said()
+    assert str(run.run_dir / "report.html") in run.said()
+    assert (run.run_dir / "report.html").read_text().startswith("<!doctype html>")
 
 
 def test_a_second_ctrl_c_stops_at_once(demo: Callable[..., Demo]) -> None:
@@ -215,7 +257,9 @@ def test_a_part_that_dies_in_the_load(demo: Callable[..., Demo]) -> None:
     agent.kill()
     assert run.end(timeout_s=40) == 1, run.said()
     last = run.said().splitlines()[-1]
-    assert re.match(r"agentscope demo: the example agent ended in the middle of the run", last)
+    assert re.match(
+        r"agentscope demo: error: the example agent ended in the middle of the run", last
+    )
 
 
 def test_a_part_that_cannot_start(demo: Callable[..., Demo]) -> None:
@@ -224,5 +268,5 @@ def test_a_part_that_cannot_start(demo: Callable[..., Demo]) -> None:
     run = demo(AGENTSCOPE_EXAMPLE_DSN=dsn)
     assert run.process.wait(timeout=60) == 1
     last = run.said().splitlines()[-1]
-    assert "agentscope demo: the example agent ended before it was ready" in last
+    assert "agentscope demo: error: the example agent ended before it was ready" in last
     assert "Connect" in last

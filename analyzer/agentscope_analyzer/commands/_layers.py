@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentscope_analyzer.commands._command import CommandError
+from agentscope_analyzer.commands._files import check_writable, written
+from agentscope_analyzer.commands._runs import checked
 
 FEWEST, MOST = 2, 6
 WITHHELD = 3
@@ -30,16 +32,15 @@ def analyze_layers(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Compare and print; 0 compared, 2 usage, 3 the runs cannot be compared."""
     named = _named(args.layers)
     _without_others(args)
-    from agentscope_analyzer.ingest import IngestError
+    for run in named.values():
+        checked(run, _EXAMPLE)
+    if args.json not in (None, "-"):
+        check_writable({"--json": args.json})
     from agentscope_analyzer.layers import compare, read_layer
     from agentscope_analyzer.report import Targets
 
     targets = Targets(args.target_p50, args.target_p95)
-    try:
-        layers = [read_layer(name, run, targets=targets) for name, run in named.items()]
-    except IngestError as error:
-        raise CommandError(str(error)) from None
-    report = compare(layers)
+    report = compare([read_layer(name, run, targets=targets) for name, run in named.items()])
     if args.json == "-":
         from agentscope_analyzer.layers.json import dumps
 
@@ -56,11 +57,8 @@ def analyze_layers(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     if args.json is not None:
         from agentscope_analyzer.layers.json import write
 
-        try:
+        with written("analyze", args.json):
             write(report, args.json)
-        except OSError as error:
-            msg = f"cannot write {args.json}: {error.strerror}; give a file that can be written"
-            raise CommandError(msg) from None
     return WITHHELD if report.withheld else 0
 
 

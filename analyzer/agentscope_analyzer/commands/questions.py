@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 import sys
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from agentscope_analyzer.commands._command import CommandError
+from agentscope_analyzer.commands._parameters import SAID, taken_from
+from agentscope_analyzer.commands._runs import checked
 
 if TYPE_CHECKING:
     from agentscope_analyzer.engine import Engine
     from agentscope_analyzer.sql import Param, Question
 
 
+SWEEP: Final = "sweep_spans"
+"""A table that is made for who reads it alone."""
 MAX_WINDOWS: Final = 10_000
 MOST: Final = 2**63 - 1
 
@@ -30,7 +36,10 @@ class Questions:
     def configure(cls, parser: argparse.ArgumentParser) -> None:
         """Add the arguments."""
         parser.add_argument(
-            "question", metavar="ID", nargs="?", help="a question; without one, all are listed"
+            "question",
+            metavar="ID",
+            nargs="?",
+            help="a question; without one, all are listed, or those of a topic such as turns",
         )
         parser.add_argument(
             "run", metavar="RUN", nargs="?", help="the run to ask; without one, ID is explained"
@@ -40,7 +49,7 @@ class Questions:
             metavar="NAME=VALUE",
             action="append",
             default=[],
-            help="what the question takes: top=1",
+            help="what the question takes: top=1; … in the list is taken from the run",
         )
         printed = parser.add_mutually_exclusive_group()
         printed.add_argument("--csv", action="store_true", help="print the rows as CSV")
@@ -51,8 +60,9 @@ class Questions:
 
     def run(self, args: argparse.Namespace) -> int:
         """List, explain or ask; 0 fine, 2 usage."""
-        if args.question is None:
-            _list()
+        topic = _topic(args)
+        if topic is not None:
+            _list(topic)
             return 0
         question = _question(args.question)
         if args.sql:
@@ -66,22 +76,35 @@ class Questions:
         return 0
 
 
+def _topic(args: argparse.Namespace) -> str | None:
+    """How the questions to list begin: ``turns/``, or '' for all; None where one of them is meant."""
+    from agentscope_analyzer.sql import questions
+
+    if args.question is None:
+        return ""
+    topic = f"{args.question.rstrip('/')}/"
+    alone = args.run is None and not (args.param or args.csv or args.json or args.sql)
+    return topic if alone and any(name.startswith(topic) for name in questions()) else None
+
+
 def _question(question_id: str) -> Question:
     from agentscope_analyzer.sql import questions
 
     known = questions()
-    if question_id not in known:
-        near = get_close_matches(question_id, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "agentscope questions lists them"
-        raise CommandError(f"there is no question {question_id!r}; {hint}")
-    return known[question_id]
+    if question_id in known:
+        return known[question_id]
+    if Path(question_id).exists():
+        raise CommandError(f"name the question first: agentscope questions ID {question_id}")
+    near = get_close_matches(question_id, [one for one in known if "/_" not in one], n=1)
+    hint = f"did you mean {near[0]}?" if near else "agentscope questions lists them"
+    raise CommandError(f"there is no question {question_id!r}; {hint}")
 
 
-def _list() -> None:
+def _list(topic: str) -> None:
     from agentscope_analyzer.sql import questions
 
     for question in questions().values():
-        if not question.is_helper:
+        if question.id.startswith(topic) and not question.is_helper:
             takes = ", ".join(_signature(param) for param in question.params)
             _say(f"{question.id}\n  {question.title}\n")
             if takes:
@@ -90,7 +113,7 @@ def _list() -> None:
 
 
 def _signature(param: Param) -> str:
-    return param.name if param.default is None else f"{param.name}={param.default}"
+    return f"{param.name}={'…' if param.default is None else param.default}"
 
 
 def _explained(question: Question) -> str:
@@ -103,7 +126,7 @@ def _explained(question: Question) -> str:
     if question.params:
         lines.append("takes")
     for param in question.params:
-        default = "" if param.default is None else f" (default: {param.default})"
+        default = f" (default: {param.default or SAID[param.name]})"
         lines.append(f"  {param.name:<{width}}  {param.type:<8}  {param.doc}{default}")
     lines.append("gives")
     lines += [f"  {one.name:<{width}}  {one.type:<8}  {one.doc}" for one in question.columns]
@@ -121,25 +144,35 @@ def _sql(question: Question) -> str:
 def _answer(question: Question, args: argparse.Namespace) -> list[dict[str, Any]]:
     import duckdb
 
-    from agentscope_analyzer.attribution import attribute
+    from agentscope_analyzer.attribution import attribute, prepare_sweep
     from agentscope_analyzer.engine import TABLES
-    from agentscope_analyzer.ingest import IngestError, open_run
+    from agentscope_analyzer.ingest import open_run
     from agentscope_analyzer.sql import ask, tables_of
 
-    params = _params(question, args.param)
+    given = _params(question, args.param)
+    run = checked(args.run, f"agentscope questions {question.id} runs/today")
     try:
-        with open_run(args.run) as run:
-            _check_windows(run.engine, params)
-            if not tables_of(question) <= TABLES.keys():
-                attribute(run.engine)
-            return ask(run.engine, question.id, **params)
-    except IngestError as error:
-        raise CommandError(str(error)) from None
+        with open_run(run) as opened:
+            engine, tables = opened.engine, tables_of(question)
+            if not tables <= TABLES.keys():
+                attribute(engine)
+            if SWEEP in tables:
+                prepare_sweep(engine)
+            taken = taken_from(engine, question, given)
+            params = given | taken
+            _check_windows(engine, params)
+            rows = ask(engine, question.id, **params)
     except duckdb.Error as error:
         why = str(error).partition("\n")[0]
         raise CommandError(
             f"{question.id} cannot be answered with these parameters: {why}"
         ) from None
+    if taken:
+        said = " ".join(
+            f"--param {shlex.quote(f'{name}={value}')}" for name, value in taken.items()
+        )
+        print(f"agentscope questions: taken from the run: {said}", file=sys.stderr)
+    return rows
 
 
 def _check_windows(engine: Engine, params: dict[str, Any]) -> None:
@@ -165,11 +198,6 @@ def _params(question: Question, given: list[str]) -> dict[str, Any]:
             takes = ", ".join(f"{name}=…" for name in known) or "no parameters"
             raise CommandError(f"--param {text}: {question.id} takes {takes}")
         params[name] = _value(known[name], value)
-    missing = [p for p in known.values() if p.default is None and p.name not in params]
-    if missing:
-        raise CommandError(
-            f"{question.id} needs --param {missing[0].name}=…, {missing[0].doc} ({missing[0].type})"
-        )
     return params
 
 

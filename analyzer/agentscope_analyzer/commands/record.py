@@ -36,12 +36,12 @@ class Record:
 
     name: ClassVar[str] = "record"
     summary: ClassVar[str] = "run a Python service as it is, and record it"
-    example: ClassVar[str] = "agentscope record -o runs/today -- uvicorn app:app --workers 2"
+    example: ClassVar[str] = "agentscope record -- uvicorn app:app --workers 2"
 
     @classmethod
     def configure(cls, parser: argparse.ArgumentParser) -> None:
         """Add the verb's arguments."""
-        parser.epilog = f"{_DETAILS}\n\n{parser.epilog or ''}".rstrip()
+        parser.epilog = _DETAILS
         add = parser.add_argument
         add(
             "-o", "--run-dir", type=Path, metavar="DIR",
@@ -61,14 +61,17 @@ class Record:
         line = args.line[1:] if args.line[:1] == ["--"] else args.line
         program = _program(line)
         run_dir = _run_dir(args.run_dir, add=args.add)
+        made = [one for one in (run_dir, *run_dir.parents) if not one.exists()]
+        _make(run_dir)
         began_ns = time.time_ns()
         _say(f"recording into {run_dir}")
         try:
             status = supervise(program, line, environment(run_dir, args.service, os.environ))
         except OSError as error:
+            _remove_empty(made)
             reason = (error.strerror or str(error)).lower()
             raise CommandError(f"cannot run {line[0]}: {reason}", exit_code=126) from None
-        _say_what_is_there(run_dir, began_ns)
+        _say_what_is_there(run_dir, began_ns, made)
         return as_the_command_ended(status)
 
 
@@ -127,8 +130,6 @@ def _letters(words: Iterable[str]) -> Iterator[str]:
 
 
 def _run_dir(given: Path | None, *, add: bool) -> Path:
-    from agentscope.export.run_directory import check_writable
-
     run_dir: Path = given or Path(os.environ.get("AGENTSCOPE_RUN_DIR") or _dated())
     held = any(next(run_dir.glob(f"{kind}-*"), None) for kind in ("traces", "metrics", "manifest"))
     if held and not add:
@@ -136,27 +137,39 @@ def _run_dir(given: Path | None, *, add: bool) -> Path:
             f"{run_dir} holds a run already, and two would be analysed as one; choose another "
             "directory with -o, or --add to it"
         )
+    return run_dir
+
+
+def _make(run_dir: Path) -> None:
+    from agentscope.export.run_directory import check_writable
+
     try:
         check_writable(run_dir.absolute())
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise CommandError(f"cannot write {run_dir}: {reason}; choose another with -o") from None
-    return run_dir
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, the innermost first, as far as nothing is in them."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _dated() -> str:
     return time.strftime("runs/record-%Y%m%d-%H%M%S")
 
 
-def _say_what_is_there(run_dir: Path, since_ns: int) -> None:
+def _say_what_is_there(run_dir: Path, since_ns: int, made: Iterable[Path]) -> None:
     manifests = [one for one in _manifests(run_dir) if one.get("started_ns", 0) >= since_ns]
     if not manifests:
+        _remove_empty(made)
+        gone = "" if run_dir.exists() else f", so {run_dir} is removed"
         _say(
-            "nothing was recorded: the command served no FastAPI or Starlette application, or not "
-            "in a Python that has agentscope; pip install agentscope-observability there"
+            f"nothing was recorded{gone}: the command served no FastAPI or Starlette application, or "
+            "not in a Python that has agentscope; pip install agentscope-observability there"
         )
-        if run_dir.is_dir() and not any(run_dir.iterdir()):
-            run_dir.rmdir()
         return
     spans = sum(
         entry["delivered"]

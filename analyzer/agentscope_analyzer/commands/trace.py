@@ -7,6 +7,8 @@ import sys
 from typing import TYPE_CHECKING, ClassVar
 
 from agentscope_analyzer.commands._command import CommandError
+from agentscope_analyzer.commands._files import check_writable, written
+from agentscope_analyzer.commands._runs import checked
 
 if TYPE_CHECKING:
     from agentscope_analyzer import traced
@@ -23,7 +25,9 @@ class Trace:
     @classmethod
     def configure(cls, parser: argparse.ArgumentParser) -> None:
         """Add the arguments."""
-        parser.add_argument("run", metavar="RUN", help="run directory, or OTLP-JSON files")
+        parser.add_argument(
+            "run", metavar="RUN", nargs="?", help="run directory, or OTLP-JSON files"
+        )
         parser.add_argument(
             "trace_id",
             metavar="TRACE_ID",
@@ -55,18 +59,21 @@ class Trace:
 
     def run(self, args: argparse.Namespace) -> int:
         """Show the turn; 0 fine, 2 usage."""
+        run = checked(args.run, self.example)
+        if args.perfetto is not None:
+            check_writable({"--perfetto": args.perfetto})
         from agentscope_analyzer.excerpt import Turns
-        from agentscope_analyzer.ingest import IngestError, open_run
+        from agentscope_analyzer.ingest import open_run
 
         try:
-            with open_run(args.run) as run:
-                turns = Turns(run.engine)
+            with open_run(run) as opened:
+                turns = Turns(opened.engine)
                 trace = _chosen(turns, args)
                 if trace is None:
                     _list(turns, args)
                 else:
                     _show(trace, args)
-        except (IngestError, LookupError) as error:
+        except LookupError as error:
             raise CommandError(str(error.args[0])) from None
         return 0
 
@@ -93,11 +100,8 @@ def _show(trace: traced.Trace, args: argparse.Namespace) -> None:
     from agentscope_analyzer.reporters import json, perfetto
 
     if args.perfetto is not None:
-        try:
+        with written("trace", args.perfetto, "open it in https://ui.perfetto.dev"):
             perfetto.write(trace, args.perfetto)
-        except OSError as error:
-            msg = f"cannot write {args.perfetto}: {error.strerror}; give a file that can be written"
-            raise CommandError(msg) from None
     if args.json:
         sys.stdout.write(json.dumps_turn(trace) + "\n")
         return
@@ -109,8 +113,6 @@ def _show(trace: traced.Trace, args: argparse.Namespace) -> None:
     with console.capture() as page:
         turn.render(trace, console, most_spans=args.spans)
     sys.stdout.write(page.get())
-    if args.perfetto is not None:
-        print(f"\n{args.perfetto} opens in https://ui.perfetto.dev", file=sys.stderr)
 
 
 def _list(turns: Turns, args: argparse.Namespace) -> None:

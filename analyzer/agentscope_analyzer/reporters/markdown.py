@@ -14,7 +14,7 @@ from typing import Final
 from agentscope_analyzer.document import Ceiling, Finding, Kind, Report
 from agentscope_analyzer.reporters.advice import next_steps
 from agentscope_analyzer.reporters.files import write_text
-from agentscope_analyzer.reporters.text import clean, clipped, headline_of
+from agentscope_analyzer.reporters.text import clean, clipped, headline_of, title_of
 from agentscope_analyzer.validity import NOT_MEASURED
 from agentscope_analyzer.wording import (
     amount,
@@ -67,7 +67,7 @@ def escaped(text: str, most: int = MAX_TEXT) -> str:
 
 def _run(report: Report) -> str:
     run = report.run
-    told = [f"run {escaped(run.id or 'without id', 80)}", amount(run.turns, "turn")]
+    told = [escaped(title_of(run), 84), amount(run.turns, "turn")]
     if run.sessions is not None:
         told.append(amount(run.sessions, "session"))
     if run.duration_s is not None:

@@ -24,7 +24,7 @@ from agentscope_analyzer.document import (
 )
 from agentscope_analyzer.reporters.advice import next_steps
 from agentscope_analyzer.reporters.page import MAX_WIDTH, Page
-from agentscope_analyzer.reporters.text import clean
+from agentscope_analyzer.reporters.text import clean, clipped, title_of
 from agentscope_analyzer.validity import NOT_MEASURED, NOTED
 from agentscope_analyzer.wording import (
     amount,
@@ -45,6 +45,10 @@ CAUSE_WIDTH = 18
 MAX_EVIDENCE = 8
 RETRIES_INCLUDED = "times are as the service waited: refusals and back-off included"
 MAX_UNPRICED = 3
+MAX_MODELS = 20
+MAX_NAME = 100
+MAX_TEXT = 1500
+"""Characters of a sentence with names from the run in it: the JSON report has all of them."""
 MAX_TRACES: dict[Kind, int] = {"binds": 3, "watch": 1, "ruled_out": 0}
 
 _HEADINGS: dict[Kind, tuple[str, str]] = {
@@ -74,11 +78,11 @@ def _head(report: Report, page: Page) -> None:
     sessions = f" of {amount(run.sessions, 'session')}" if run.sessions is not None else ""
     length = f" in {seconds(run.duration_s)}" if run.duration_s is not None else ""
     page.line(
-        f"run {run.id or 'without id'}: {amount(run.turns, 'turn')}{sessions}{length}, "
+        f"{title_of(run)}: {amount(run.turns, 'turn')}{sessions}{length}, "
         f"{amount(run.spans, 'span')}, {amount(run.instances, 'instance')}"
     )
     page.heading("VERDICT")
-    page.block(Text(clean(_capital(report.verdict.statement)), style="bold"))
+    page.block(Text(_shown(_capital(report.verdict.statement)), style="bold"))
     page.block(Text(f"confidence: {report.verdict.confidence}"))
     steps = next_steps(report)
     if steps:
@@ -99,7 +103,7 @@ def _findings(report: Report, kind: Kind, page: Page) -> None:
         if kind == "binds":
             page.block(_evidence(finding.evidence), indent=4)
         for trace in finding.traces[: MAX_TRACES[kind]]:
-            page.block(Text(clean(f"see trace {trace}"), style="dim"), indent=4)
+            page.block(Text(_shown(f"see trace {trace}"), style="dim"), indent=4)
 
 
 def _not_measured(checks: list[Check], page: Page) -> None:
@@ -115,7 +119,7 @@ def _row(first: Text, said: str) -> Table:
     row = Table.grid(padding=(0, 2), expand=True)
     row.add_column(width=CAUSE_WIDTH, no_wrap=True)
     row.add_column(ratio=1)
-    row.add_row(first, Text(clean(said)))
+    row.add_row(first, Text(_shown(said)))
     return row
 
 
@@ -129,9 +133,9 @@ def _evidence(evidence: list[Evidence]) -> Table:
         unit = one.unit if one.unit in {"s", "share"} else ""
         limit = "" if one.limit is None else f"/ {figure(one.limit, unit)}"
         grid.add_row(
-            Text(clean(one.name)),
-            Text(clean(figure(one.value, one.unit))),
-            Text(clean(limit)),
+            Text(_shown(one.name)),
+            Text(_shown(figure(one.value, one.unit))),
+            Text(_shown(limit)),
             Text(one.question or "", style="dim"),
         )
     if len(evidence) > MAX_EVIDENCE:
@@ -156,7 +160,7 @@ def _causes(report: Report, page: Page) -> None:
         )
         rows.append(
             (
-                clean(name),
+                _shown(name),
                 seconds(cause.seconds),
                 percent(cause.share),
                 "█" * round(bar * cause.share),
@@ -170,9 +174,9 @@ def _causes(report: Report, page: Page) -> None:
 
 def _said(report: Report, page: Page) -> None:
     page.heading("WHY THE SLOWEST TURNS ARE SLOW")
-    page.block(Text(clean(_capital(report.tail.statement))))
+    page.block(Text(_shown(_capital(report.tail.statement))))
     page.heading("WHAT GROWS WITH LOAD")
-    page.block(Text(clean(_capital(report.growth.statement))))
+    page.block(Text(_shown(_capital(report.growth.statement))))
 
 
 def _ceilings(report: Report, page: Page) -> None:
@@ -184,15 +188,16 @@ def _ceilings(report: Report, page: Page) -> None:
             wraps="limit",
             dispensable=("a session", "limit"),
         )
-        page.block(Text(clean(_capital(report.margin.statement)), style="bold"))
+        page.block(Text(_shown(_capital(report.margin.statement)), style="bold"))
         for ceiling in report.ceilings:
-            page.block(Text(clean(f"{ceiling.resource}: {ceiling.basis}"), style="dim"))
+            page.block(Text(_shown(f"{ceiling.resource}: {ceiling.basis}"), style="dim"))
     else:
         page.block(Text("none can be told from this run; validity says why"))
     for why in report.margin.untold:
-        page.block(Text(clean(why), style="dim"))
-    if report.memory.base_bytes is not None or report.memory.leak is not None:
-        page.block(_row(Text("memory"), _memory(report.memory)))
+        page.block(Text(_shown(why), style="dim"))
+    memory = report.memory
+    if any(one is not None for one in (memory.base_bytes, memory.leak, memory.bytes_per_turn)):
+        page.block(_row(Text("memory"), _memory(memory)))
     page.block(_row(Text("scalability"), report.scalability.statement))
 
 
@@ -207,8 +212,8 @@ def _ceiling(ceiling: Ceiling) -> tuple[str, str, str, str, str]:
     # A core of a process and the cores of the host are two limits of one resource.
     of = f" ({ceiling.dimension})" if ceiling.resource == "cpu" else ""
     return (
-        clean(ceiling.resource + of),
-        clean(limited(ceiling.limit, ceiling.unit)),
+        _shown(ceiling.resource + of),
+        _shown(limited(ceiling.limit, ceiling.unit)),
         least + each,
         f"{sessions} {within}".rstrip(),
         ("yes" if ceiling.reached else "no") + (", first" if ceiling.binding else ""),
@@ -223,6 +228,10 @@ def _memory(memory: MemoryFigures) -> str:
     if memory.bytes_per_live_session is not None:
         within = size_interval(memory.live_low, memory.live_high)
         parts.append(f"{size(memory.bytes_per_live_session)} a live session {within}".rstrip())
+    if memory.bytes_per_turn is not None:
+        within = size_interval(memory.turn_low, memory.turn_high)
+        goes = {True: " until its session ends", False: " that stay", None: ""}[memory.turns_freed]
+        parts.append(f"{size(memory.bytes_per_turn)} a turn {within}".rstrip() + goes)
     if memory.leak is not None:
         parts.append(
             f"{'a leak' if memory.leak else 'no leak'}: an ended session leaves "
@@ -283,7 +292,7 @@ def _calls(report: Report, page: Page) -> None:
                     figure(row["p50_s"], "s"),
                     figure(row["p95_s"], "s"),
                 )
-                for row in llm.by_model
+                for row in llm.by_model[:MAX_MODELS]
             ],
             dispensable=("p50", "back-off"),
         )
@@ -300,17 +309,26 @@ def _calls(report: Report, page: Page) -> None:
                     figure(row["output_tokens"], ""),
                     dollars(row["cost_usd"]),
                 )
-                for row in llm.by_model
+                for row in llm.by_model[:MAX_MODELS]
             ],
             dispensable=("cached", "p95", "tokens/s"),
         )
+        if len(llm.by_model) > MAX_MODELS:
+            more = len(llm.by_model) - MAX_MODELS
+            page.block(Text(f"and {amount(more, 'model')} more, in the JSON report", style="dim"))
         if any(row["retries"] and row["ttft_p50_s"] is not None for row in llm.by_model):
             page.block(Text(RETRIES_INCLUDED, style="dim"))
-        page.block(Text(clean(_cost(llm)), style="dim"))
+        page.block(Text(_shown(_cost(llm)), style="dim"))
 
 
 def _model(row: dict[str, Any]) -> str:
-    return clean(" ".join(part for part in (row["provider"], row["model"]) if part) or "–")
+    named = " ".join(part for part in (row["provider"], row["model"]) if part)
+    return _shown(named or "–", MAX_NAME)
+
+
+def _shown(text: str, most: int = MAX_TEXT) -> str:
+    """Text that came from a run, as far as a screen has room for it."""
+    return clean(clipped(text, most))
 
 
 def _cost(llm: LlmFigures) -> str:
@@ -324,10 +342,10 @@ def _cost(llm: LlmFigures) -> str:
     else:
         parts.append("cost: not known")
     for one in prices.unpriced[:MAX_UNPRICED]:
-        name = (
-            " ".join(part for part in (one.provider, one.model) if part) or "calls without a model"
+        called = " ".join(part for part in (one.provider, one.model) if part)
+        parts.append(
+            f"{clipped(called or 'calls without a model', MAX_NAME)} not in it: {one.reason}"
         )
-        parts.append(f"{name} not in it: {one.reason}")
     if len(prices.unpriced) > MAX_UNPRICED:
         parts.append(f"{len(prices.unpriced) - MAX_UNPRICED} more without a price")
     missing = llm.tokens["calls_without_usage"]
@@ -348,7 +366,7 @@ def _validity(checks: list[Check], page: Page) -> None:
         told = check.status != "ok" or check.check in NOTED
         if told and check.check != NOT_MEASURED:
             style = styles[check.status]
-            grid.add_row(Text(check.status, style), Text(check.check), Text(clean(check.detail)))
+            grid.add_row(Text(check.status, style), Text(check.check), Text(_shown(check.detail)))
     if grid.row_count:
         page.block(grid)
     passed = _unique(

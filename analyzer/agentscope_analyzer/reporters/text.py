@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
+from agentscope_analyzer.document import RunFacts
+
 MAX_HEADLINE: Final = 120
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -26,6 +28,22 @@ def clipped(text: str, most: int) -> str:
         return text
     rest = f"… ({len(text)} characters)"
     return text[: max(1, most - len(rest) + 2)] + rest
+
+
+def title_of(run: RunFacts) -> str:
+    """What a run is called: by its id, else by when it began, for other recorders give none."""
+    if run.id:
+        return f"run {run.id}"
+    return f"run of {moment_of(run.started)}" if run.started else "run"
+
+
+def moment_of(started: str) -> str:
+    """``2026-11-21T21:20:43.514+00:00`` as people write it.
+
+    >>> moment_of("2026-11-21T21:20:43.514+00:00")
+    '2026-11-21 21:20 UTC'
+    """
+    return f"{started[:16].replace('T', ' ')} UTC"
 
 
 def headline_of(statement: str) -> tuple[str, list[str]]:

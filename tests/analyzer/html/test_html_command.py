@@ -64,5 +64,5 @@ def test_mistakes_say_what_to_type(
     given = [str(run_file) if word == "RUN" else word for word in arguments]
     assert main(["analyze", *given]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"agentscope analyze: {said}")
+    assert error.startswith(f"agentscope analyze: error: {said}")
     assert error.count("\n") == 1

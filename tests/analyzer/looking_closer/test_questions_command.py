@@ -10,6 +10,7 @@ import pytest
 from agentscope_analyzer.attribution import attribute
 from agentscope_analyzer.attribution.tables import BOUNDS, SECTIONS, SWEEP_SPANS, TURNS
 from agentscope_analyzer.commands import main
+from agentscope_analyzer.commands._parameters import _VALUES, SAID
 from agentscope_analyzer.engine import TABLES, Engine
 from agentscope_analyzer.sql import Param, Question, ask, questions
 
@@ -79,6 +80,46 @@ def test_all_questions_are_listed_with_what_they_take_and_give(capsys):
             "  gives cause, place, trace_id, wall_s, duration_s"] in listed  # fmt: skip
 
 
+def test_the_questions_of_a_topic_are_listed(capsys):
+    """Eighty questions do not fit on a screen."""
+    assert main(["questions", "waits"]) == 0
+    listed = capsys.readouterr().out
+    assert [line for line in listed.splitlines() if line and line[0] != " "] == ["waits/by_kind"]
+
+
+def test_every_question_takes_what_it_needs_from_the_run():
+    """Nobody has to know how long a run was, or which header a quota stands in.
+
+    A new parameter has a default in the question's header, or one here.
+    """
+    needed = {param.name for one in ASKED for param in one.params if param.default is None}
+    assert needed == SAID.keys() == _VALUES.keys()
+
+
+def test_what_was_taken_from_the_run_is_said(written, span, capsys):
+    """As what to type for the same answer; what is given by hand is not looked for."""
+    run = str(written(*a_run(span)))
+    assert main(["questions", "turns/cause_times", run]) == 0
+    assert capsys.readouterr().err == (
+        "agentscope questions: taken from the run: --param cause=tool.execution\n"
+    )
+    assert main(["questions", "run/over_time", run, "--param", "window_ns=20000000"]) == 0
+    assert capsys.readouterr().err == (
+        f"agentscope questions: taken from the run: --param from_ns={T0_NS} "
+        f"--param to_ns={T0_NS + 100_000_000}\n"
+    )
+
+
+def test_the_second_opinion_can_be_asked_for(written, span, capsys):
+    """Its table is not kept by attribution; what is kept of an attribution has none at all."""
+    run = str(written(*a_small_run(span)))
+    for _ in range(2):  # computed, then from what was kept
+        assert main(["questions", "attribution/equal_share", run, "--json"]) == 0
+        rows = json.loads(capsys.readouterr().out)
+        assert sum(row["wall_s"] for row in rows) == pytest.approx(12 * 0.9)
+        assert {row["cause"] for row in rows} >= {"llm.rate_limit", "llm.first_token", "db.query"}
+
+
 def test_a_question_is_explained(capsys):
     """Types, units and defaults, from the header that a machine checks."""
     assert main(["questions", "turns/cause_times"]) == 0
@@ -90,7 +131,7 @@ One row per section of that cause in a turn of a known session.
 
 reads sections, turns_sessions
 takes
-  cause     VARCHAR   cause
+  cause     VARCHAR   cause (default: the one that took most time)
 gives
   session   VARCHAR   session
   start_ns  BIGINT    from
@@ -161,11 +202,15 @@ def a_run(span):
         ),
         (["zzz"], "there is no question 'zzz'; agentscope questions lists them"),
         (["turns/sums", "--csv"], "give the run to ask: agentscope questions turns/sums RUN"),
-        (["turns/cause_times", "RUN"], "turns/cause_times needs --param cause=…, cause (VARCHAR)"),
+        (["/"], "name the question first: agentscope questions ID /"),
         (["turns/exemplars", "RUN", "--param", "top=x"], "--param top=x: give a BIGINT"),
         (["turns/exemplars", "RUN", "--param", "most=3"], "turns/exemplars takes top=…"),
         (["turns/sums", "RUN", "--param", "top"], "turns/sums takes no parameters"),
-        (["turns/sums", "/nowhere"], "/nowhere"),
+        (["turns/sums", "/nowhere"], "error: /nowhere does not exist; name a run directory"),
+        (
+            ["turns/sums", ""],
+            "error: the name of the run is empty: type agentscope questions turns/",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_to_type(capsys, arguments, complaint):

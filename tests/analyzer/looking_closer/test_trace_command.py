@@ -82,7 +82,9 @@ def test_a_perfetto_file_is_written_beside(run, capsys, tmp_path):
     file = tmp_path / "turn.json"
     assert main(["trace", str(run), "a1", "--perfetto", str(file)]) == 0
     assert json.loads(file.read_text())["otherData"]["trace_id"] == f"{0xA1 << 120:032x}"
-    assert capsys.readouterr().err == f"\n{file} opens in https://ui.perfetto.dev\n"
+    assert capsys.readouterr().err == (
+        f"agentscope trace: wrote {file}: open it in https://ui.perfetto.dev\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,10 @@ def test_a_perfetto_file_is_written_beside(run, capsys, tmp_path):
         (["--json"], "give a trace id, or one of --slowest"),
         (["--cause", "quota"], "there is no cause 'quota'; give one of llm.first_token"),
         (["--cause", "db.query"], "no turn spent time on db.query; give one of db.pool"),
-        (["a1", "--perfetto", "/nowhere/x.json"], "cannot write /nowhere/x.json: No such file"),
+        (
+            ["a1", "--perfetto", "/nowhere/x.json"],
+            "cannot write /nowhere/x.json: there is no folder /nowhere",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_to_type(run, capsys, arguments, complaint):
@@ -110,4 +115,4 @@ def test_a_mistake_is_one_line_that_says_what_to_type(run, capsys, arguments, co
 def test_a_folder_without_a_run_is_said(tmp_path, capsys):
     """As every command says it."""
     assert main(["trace", str(tmp_path / "no"), "--slowest"]) == 2
-    assert capsys.readouterr().err.startswith("agentscope trace: ")
+    assert capsys.readouterr().err.startswith("agentscope trace: error: ")

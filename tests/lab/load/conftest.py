@@ -22,6 +22,8 @@ class EchoAgent:
     seen: list[tuple[str, str, str, str]] = field(default_factory=list)
     url: str = ""
     ended: list[str] = field(default_factory=list)
+    opening_s: float = 0.0
+    """How long it takes to open a session."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
@@ -32,6 +34,7 @@ class EchoAgent:
             self.ended.append(scope["path"].rpartition("/")[2])
             await _answer(send, 204, b"")
         elif scope["path"] == "/api/sessions":
+            await asyncio.sleep(self.opening_s)
             await _answer(send, 201, json.dumps({"session_id": f"s{len(self.seen)}"}).encode())
         elif text == "too many":
             await _answer(send, 429, b'{"error": "slow down"}')

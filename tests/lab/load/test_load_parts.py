@@ -199,12 +199,13 @@ def test_the_tally_reads_on_and_leaves_a_torn_line_for_later(tmp_path: Path) -> 
 
 
 def test_the_manifest_has_the_stages_back_to_back(tmp_path: Path) -> None:
-    """Each stage ends where the next begins, the last one with the run."""
+    """Each stage ends where the next begins, the last one as its users are told to stop."""
     manifest = RunManifest(tmp_path, 0, 4.0, (1.0, 2.0), "locust 2")
     manifest.start(now_ns=1_000_000_000)
     manifest.stage("ramp", 5, now_ns=1_000_000_001)
     assert json.loads((tmp_path / "manifest.json").read_text())["ended_ns"] is None
     manifest.stage("steady", 20, now_ns=2_000_000_000)
+    manifest.stop(now_ns=2_500_000_000)
     manifest.end(now_ns=3_000_000_000)
 
     written = json.loads((tmp_path / "manifest.json").read_text())
@@ -216,7 +217,7 @@ def test_the_manifest_has_the_stages_back_to_back(tmp_path: Path) -> None:
         "load": {
             "stages": [
                 {"name": "ramp", "start_ns": 1_000_000_001, "end_ns": 2_000_000_000, "users": 5},
-                {"name": "steady", "start_ns": 2_000_000_000, "end_ns": 3_000_000_000, "users": 20},
+                {"name": "steady", "start_ns": 2_000_000_000, "end_ns": 2_500_000_000, "users": 20},
             ],
             "users": 20,
             "spawn_rate": 4.0,

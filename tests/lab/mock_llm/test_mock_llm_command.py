@@ -51,7 +51,7 @@ def test_a_port_in_use_is_one_line() -> None:
 
     assert done.returncode == 2
     assert done.stderr == (
-        f"agentscope mock-llm: cannot listen on 127.0.0.1:{port}: address already in use; "
+        f"agentscope mock-llm: error: cannot listen on 127.0.0.1:{port}: address already in use; "
         "choose another --port (0: any free one)\n"
     )
 
@@ -64,7 +64,7 @@ def test_a_wrong_option_is_one_line() -> None:
 
     assert done.returncode == 2
     assert done.stderr == (
-        "agentscope mock-llm: knob depth=many: 'many' is not a whole number from 0 to 64\n"
+        "agentscope mock-llm: error: knob depth=many: 'many' is not a whole number from 0 to 64\n"
     )
 
 

@@ -137,7 +137,7 @@ def facts(report: Report) -> Html:
     """Which run this is and what was read of it."""
     run = report.run
     told: list[tuple[str, Child]] = [
-        ("run", name(run.id or "without id")),
+        ("run", name(run.id or "–")),
         ("started", run.started or "–"),
         ("ended", run.ended or "–"),
         ("duration", figure(run.duration_s, "s")),

@@ -8,7 +8,7 @@ from agentscope_analyzer.reporters.html.markup import Child, Html, join, name, t
 from agentscope_analyzer.reporters.html.palette import class_of
 from agentscope_analyzer.reporters.html.pictures.ceilings import live_sessions
 from agentscope_analyzer.reporters.html.svg import swatch
-from agentscope_analyzer.reporters.text import headline_of
+from agentscope_analyzer.reporters.text import headline_of, moment_of, title_of
 from agentscope_analyzer.wording import (
     amount,
     count,
@@ -28,12 +28,12 @@ def head(report: Report) -> Html:
         parts.append(amount(run.sessions, "session"))
     if run.duration_s is not None:
         parts.append(seconds(run.duration_s))
-    if run.started is not None:
-        parts.append(f"{run.started[:16].replace('T', ' ')} UTC")
+    if run.id and run.started is not None:
+        parts.append(moment_of(run.started))
     return tag(
         "header",
         tag("p", tag("b", "agentscope"), " report", class_="brand"),
-        tag("p", "run ", name(run.id or "without id"), *(f" · {part}" for part in parts)),
+        tag("p", name(title_of(run)), *(f" · {part}" for part in parts)),
     )
 
 

@@ -12,6 +12,7 @@ from agentscope_analyzer.reporters.html.picture import Picture, absent, legend, 
 from agentscope_analyzer.reporters.html.pictures.axes import Course, Panel
 from agentscope_analyzer.reporters.html.svg import Canvas, between, swatch
 from agentscope_analyzer.reporters.html.tables import FIGURE, TEXT, table
+from agentscope_analyzer.signs.event_loop import STOOD_STILL
 from agentscope_analyzer.wording import number, percent, seconds
 
 KEY: Final = "loop"
@@ -80,16 +81,22 @@ def _says(report: Report, rows: Rows) -> str:
     blocks = sum(row["blocks"] for row in rows)
     blocked_s = sum(row["blocked_s"] for row in rows)
     parts = [] if worst is None else [f"The largest delay is {seconds(worst)}."]
-    lived_s = (report.run.duration_s or 0.0) * max(1, report.run.instances)
-    if blocks and lived_s:
-        share = percent(min(1.0, blocked_s / lived_s))
-        parts.append(
-            f"{number(blocks)} stops of 5 ms or more were recorded, {seconds(blocked_s)} in all: "
-            f"{share} of the run."
-        )
-    elif not blocks:
+    if blocks:
+        told = f"{number(blocks)} stops of 5 ms or more were recorded, {seconds(blocked_s)} in all"
+        share = _share(report)
+        parts.append(f"{told}: {percent(share)} of the run." if share is not None else f"{told}.")
+    else:
         parts.append("No stop of 5 ms or more was recorded.")
     return " ".join(parts)
+
+
+def _share(report: Report) -> float | None:
+    """The share of the run as the finding has it: workers that follow one another lived for less."""
+    figures = [one for finding in report.findings for one in finding.evidence]
+    return next(
+        (one.value for one in figures if one.name == STOOD_STILL and isinstance(one.value, float)),
+        None,
+    )
 
 
 def _draw(width: float, course: Course, rows: Rows, culprits: list[Culprit]) -> Canvas:
