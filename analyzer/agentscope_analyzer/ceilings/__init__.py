@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from agentscope import conventions as c
 from agentscope_analyzer.ceilings.connections import connection_ceilings
 from agentscope_analyzer.ceilings.demand import NS, LiveSessions
 from agentscope_analyzer.ceilings.descriptors import descriptor_ceiling
@@ -16,6 +17,7 @@ from agentscope_analyzer.ceilings.memory import memory_of
 from agentscope_analyzer.ceilings.pools import looks_of, pool_ceiling, spread_of
 from agentscope_analyzer.ceilings.processor import processor_ceilings
 from agentscope_analyzer.ceilings.quotas import Quota, quotas_of
+from agentscope_analyzer.ceilings.refusals import quotas_from_refusals
 from agentscope_analyzer.ceilings.requests import QuotaCeilings
 from agentscope_analyzer.ceilings.scalability import scalability_of
 from agentscope_analyzer.ceilings.threads import thread_ceiling
@@ -68,6 +70,8 @@ class Observed:
 def ceilings_of(asker: Asker, observed: Observed) -> tuple[list[Quota], Ceilings]:
     """The quotas of a run, and every ceiling that can be told; the lowest one is binding."""
     quotas = quotas_of(asker, observed.given)
+    refusals = list(quotas_from_refusals(asker, observed.by_model, quotas, observed.length_s))
+    quotas += [told for told in refusals if isinstance(told, Quota)]
     live = observed.live
     if not live.names:
         why = (
@@ -81,7 +85,8 @@ def ceilings_of(asker: Asker, observed: Observed) -> tuple[list[Quota], Ceilings
         asker, live, dict(observed.hosts), steady_s=observed.steady_s, known_until_s=known_s
     )
     answers = [
-        *_quota_answers(asker, observed, quotas, known_s),
+        *[told for told in refusals if isinstance(told, str)],
+        *_quota_answers(asker, observed, quotas, known_s, refused=bool(refusals)),
         *_pool_answers(asker, observed, windows),
     ]
     missing = [answer for answer in answers if isinstance(answer, str)]
@@ -111,9 +116,9 @@ def known_until(asker: Asker, observed: Observed) -> float:
 
 
 def _quota_answers(
-    asker: Asker, observed: Observed, quotas: list[Quota], known_s: float
+    asker: Asker, observed: Observed, quotas: list[Quota], known_s: float, *, refused: bool
 ) -> Iterator[Ceiling | str]:
-    if not quotas and observed.by_model:
+    if not quotas and observed.by_model and not refused:
         yield "llm.requests: no quota was recorded; give it: --limit llm.requests=150/min"
     if not quotas:
         return
@@ -165,9 +170,24 @@ def _pool_answers(
             observed.threads,
             live_mean=live_mean,
             waited_share=_waited_share(asker, live, "runtime.threadpool"),
+            with_tools=_with_tools(asker, windows),
         )
         if answer is not None:
             yield answer
+
+
+def _with_tools(asker: Asker, windows: Windows | None) -> Rows:
+    if windows is None:
+        return []
+    used = c.THREADPOOL_BORROWED
+    return asker.ask(
+        "ceilings/threads",
+        used=used.name,
+        label=used.attributes[0],
+        from_ns=round(windows.start_s * NS),
+        to_ns=round((windows.start_s + windows.length_s) * NS),
+        window_ns=round(windows.window_s * NS),
+    )
 
 
 def _looks(asker: Asker, windows: Windows | None, used: str, label: str) -> Rows:

@@ -27,6 +27,8 @@ NS: Final = 1e9
 MIN_STEPS: Final = 30
 """Fewer answers than this do not tell two kinds of input apart."""
 DRAWN: Final = 100
+LEAST_CHARGED, MOST_CHARGED = 0.5, 2.0
+"""An uncached token counts as about one. Where what is left follows no token, it tells of none."""
 FULL: Final = 0.999
 """Above this part of the limit the bucket may have been full, so what it took in is not known."""
 
@@ -91,7 +93,9 @@ def _weight(x: Floats, y: Floats, times: Floats) -> float:
     By least absolute errors: others draw on the same quota, and answers overtake each other.
     """
     found = least_absolute(x, y, times)
-    return float(found[1] / found[0]) if found[0] > 0 else float("nan")
+    if not LEAST_CHARGED <= found[0] <= MOST_CHARGED:
+        return float("nan")
+    return float(found[1] / found[0])
 
 
 def _left(text: str | None) -> float:

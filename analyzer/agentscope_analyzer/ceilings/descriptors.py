@@ -26,7 +26,7 @@ def descriptor_ceiling(windows: Windows) -> Ceiling | str | None:
         return f"{RESOURCE}: how many a process may open was not recorded"
     limit = min(limits)
     inside = windows.serving & windows.known[np.newaxis, :]
-    fit = fit_of(windows.descriptors, inside, with_ended=False)
+    fit = fit_of(windows.descriptors, inside, ("live",))
     most = float(np.nanmax(windows.descriptors.value))
     if isinstance(fit, str) or fit.live is None:
         why = fit if isinstance(fit, str) else "live sessions hardly varied"

@@ -53,5 +53,6 @@ def _name(ceiling: Ceiling) -> str:
 
 
 def _overlap(first: Ceiling, second: Ceiling) -> bool:
-    ends = (first.high, second.low)
-    return ends[0] is not None and ends[1] is not None and ends[0] >= ends[1]
+    if first.low is None or second.low is None:
+        return False
+    return first.high is None or first.high >= second.low

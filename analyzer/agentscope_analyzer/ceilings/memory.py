@@ -9,11 +9,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from agentscope_analyzer.ceilings.contexts import contexts_of
 from agentscope_analyzer.ceilings.pools import FAR
 from agentscope_analyzer.ceilings.slopes import Fit, Slope, fit_of
 from agentscope_analyzer.ceilings.windows import Process, Windows
 from agentscope_analyzer.document import Ceiling, MemoryFigures
-from agentscope_analyzer.wording import amount, count, size, span
+from agentscope_analyzer.wording import amount, count, number, size, span
 
 Flags = npt.NDArray[np.bool_]
 
@@ -57,11 +58,17 @@ def memory_of(windows: Windows) -> Memory:
             missing=f"memory: not enough data ({fit})",
         )
     half = inside & (np.arange(windows.count) >= np.median(np.flatnonzero(inside.any(axis=0))))
-    late = fit_of(memory, half)
+    contexts = contexts_of(memory, inside, _passed(windows, inside), _total(windows, inside))
+    if contexts.fit is not None and contexts.fit.held is not None:
+        fit = contexts.fit
+    late = fit_of(memory, half, ("live", "ended", "held") if fit.held else ("live", "ended"))
     leak, ended, said = _leak_of(fit, late, windows, inside)
     warmed = isinstance(late, Fit) and _differs(fit.live, late.live)
     if isinstance(late, Fit) and warmed:
         fit = late
+    elif contexts.fit is not None:
+        fit = contexts.fit
+    live = contexts.live if fit is contexts.fit else fit.live
     base = float(np.nanmean(fit.bases)) * max(1, windows.process_count)
     basis = [
         f"rank regression over {amount(fit.windows, 'window')} of {span(windows.window_s)}",
@@ -69,22 +76,32 @@ def memory_of(windows: Windows) -> Memory:
     ]
     if warmed:
         basis.append("what a live session takes is of the second half: the first one warmed up")
-    if fit.live is None:
+    if live is None:
         basis.append("live sessions hardly varied, so what one takes is open; a ramp would tell")
+    if contexts.says:
+        basis.append(contexts.says)
+    if contexts.turn is not None and contexts.freed is None and limit is not None:
+        left_s = _left_s(contexts.turn, windows, inside, limit)
+        basis.append(f"if it stays, memory is full in {span(left_s)} at this run's rate of turns")
     figures = MemoryFigures(
-        base_bytes=base if fit.live is not None else None,
-        bytes_per_live_session=fit.live.value if fit.live is not None else None,
-        live_low=fit.live.interval.low if fit.live is not None and fit.live.interval else None,
-        live_high=fit.live.interval.high if fit.live is not None and fit.live.interval else None,
+        base_bytes=base if live is not None else None,
+        bytes_per_live_session=live.value if live is not None else None,
+        live_low=live.low if live is not None else None,
+        live_high=live.high if live is not None else None,
         bytes_per_ended_session=ended.value if ended is not None else None,
-        low=ended.interval.low if ended is not None and ended.interval else None,
-        high=ended.interval.high if ended is not None and ended.interval else None,
+        low=ended.low if ended is not None else None,
+        high=ended.high if ended is not None else None,
         leak=leak,
         limit_bytes=limit,
         time_to_limit_s=_time_to_limit(ended, windows, inside, limit) if leak and ended else None,
+        bytes_per_turn=contexts.turn.value if contexts.turn is not None else None,
+        turn_low=contexts.turn.low if contexts.turn is not None else None,
+        turn_high=contexts.turn.high if contexts.turn is not None else None,
+        turns_freed=contexts.freed,
         basis="; ".join(basis),
     )
-    found = _ceiling(fit.live, base, figures, windows)
+    turns = contexts.held if live is not None and fit is contexts.fit and fit.held else None
+    found = _ceiling(live, base, figures, windows, turns)
     if isinstance(found, str):
         return Memory(figures, missing=found)
     return Memory(figures, ceiling=found)
@@ -156,8 +173,20 @@ def _time_to_limit(
     return max(0.0, free) / (ended.value * passed / length_s)
 
 
+def _left_s(turn: Slope, windows: Windows, inside: Flags, limit: float) -> float:
+    """Seconds until memory is used up at the run's rate of turns, if what they take stays."""
+    length_s = float(inside.any(axis=0).sum()) * windows.window_s
+    turns = float(np.where(inside, windows.ended_turns, 0.0).sum())
+    free = max(0.0, limit - _total(windows, inside))
+    return free / (turn.value * turns / length_s) if turns else math.inf
+
+
 def _ceiling(
-    live: Slope | None, base: float, figures: MemoryFigures, windows: Windows
+    live: Slope | None,
+    base: float,
+    figures: MemoryFigures,
+    windows: Windows,
+    turns: float | None,
 ) -> Ceiling | str:
     limit = figures.limit_bytes
     if live is None:
@@ -174,7 +203,8 @@ def _ceiling(
     sessions = max(0.0, limit - base) / live.value
     low, high = (max(0.0, limit - base) / one for one in (live.interval.high, live.interval.low))
     basis = [
-        f"base {size(base)}, {size(live.value)} a live session",
+        f"base {size(base)}, {size(live.value)} a live session"
+        + (f" with the {number(turns)} turns that it has had" if turns else ""),
         "Theil–Sen slopes, block bootstrap",
     ]
     if figures.time_to_limit_s is not None:

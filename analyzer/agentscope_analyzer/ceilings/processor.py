@@ -34,6 +34,8 @@ MIN_SHARE: Final = 0.05
 """Turns that take less of the processor time than this have no cost that can be told."""
 FULL: Final = 0.90
 """A core that is busy for this part of a window is taken to be used up."""
+MOST_TIMES: Final = 100.0
+"""An interval whose ends are so many times apart has no upper end that means anything."""
 MANY_CORES: Final = 1.15
 """A process that keeps more than this busy is not held to one core by the interpreter's lock."""
 
@@ -66,7 +68,11 @@ class Cost:
         if found is None or self.with_idle is None:
             return found
         other = interval_of(_sessions(self.with_idle, cores, processes), self.blocks)
-        return Interval(found.low, max(found.high, other.high)) if other is not None else None
+        if other is None:
+            return None
+        # Draws in which the idle share takes all of it leave next to nothing for a turn: no upper end.
+        high = max(found.high, other.high)
+        return Interval(found.low, high if high <= MOST_TIMES * found.low else math.inf)
 
 
 def _sessions(drawn: Floats, cores: float, processes: int) -> Floats:
@@ -282,7 +288,9 @@ def _ceiling(
     if cost.idle_known:
         basis.append(f"an idle process takes {percent(cost.idle)} of a core")
     else:
-        basis.append("load hardly varied, so what an idle process takes counts as the turns'")
+        basis.append(
+            "too few loads to tell what an idle process takes, so that counts as the turns'"
+        )
     if processes > 1:
         basis.append(f"{processes} processes, evenly loaded")
     if dimension == "host":
@@ -296,7 +304,9 @@ def _ceiling(
         demand_per_session=cost.turn_s * cost.turns_per_session,
         sessions=float(math.floor(sessions + 1e-9)),
         low=float(math.floor(interval.low + 1e-9)) if interval else None,
-        high=float(math.floor(interval.high + 1e-9)) if interval else None,
+        high=float(math.floor(interval.high + 1e-9))
+        if interval and math.isfinite(interval.high)
+        else None,
         reached=reached,
         binding=False,
         basis="; ".join(basis),

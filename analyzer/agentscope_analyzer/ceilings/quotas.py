@@ -9,22 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from agentscope.conventions import HTTP_RESPONSE_HEADER
-from agentscope_analyzer.ceilings.headers import (
-    DAY_S,
-    DIMENSIONS,
-    MINUTE_S,
-    Family,
-    answered_s,
-    duration_s,
-    families,
-    number,
-)
+from agentscope.ratelimit_headers import DAY_S, DIMENSIONS, MINUTE_S, Family
+from agentscope_analyzer.ceilings.headers import PARTS, answered_s, families, number, reset_in_s
 from agentscope_analyzer.sql import Asker
 from agentscope_analyzer.wording import window_name
 
 MAX_LIMIT = 1e15
 """Beyond it a limit is no limit, and its arithmetic overflows."""
 MAX_WINDOW_S = 366 * DAY_S
+MIN_OTHER_SHARE: Final = 0.05
+"""Of the answers: a limit that fewer of them say is a slip, or of the run's first moments."""
 GIVEN: Final = "--limit"
 """The source of what the user typed: it holds for every model."""
 _DATE_HEADER: Final = f"{HTTP_RESPONSE_HEADER}date"
@@ -43,8 +37,17 @@ class Quota:
     window_known: bool = True
     refused_at_zero: int = 0
     """Attempts answered 429 or 529 whose header said that less than one unit was left."""
+    refused_with: float | None = None
+    """The least that was left, by the header, when an attempt was refused."""
     remaining_header: str = ""
     """The attribute of the header that says what is left; '' where there is none."""
+    low: float | None = None
+    high: float | None = None
+    """Ends of the limit's own 95 % interval, where nobody said it and it was inferred."""
+    says: str = ""
+    """In words, what such a limit rests on."""
+    others: tuple[float, ...] = ()
+    """Other limits that were said of it during the run: it changed, or accounts took turns."""
 
     @property
     def resource(self) -> str:
@@ -83,7 +86,7 @@ def quotas_of(asker: Asker, given: Mapping[str, Quota]) -> list[Quota]:
             known_s = windows_s.get((quota.provider, quota.dimension, quota.limit))
             if not quota.window_known and known_s is not None:
                 quota = replace(quota, window_s=known_s, window_known=True)
-            quota = replace(quota, remaining_header=family.parts.get("remaining", ""))
+            quota = replace(quota, remaining_header=family.headers.get("remaining", ""))
             key = (quota.provider, quota.model, quota.dimension, quota.window_s)
             recorded.setdefault(key, quota)
     # A metric may name the model that was asked for, a span the one that answered.
@@ -96,8 +99,7 @@ def quotas_of(asker: Asker, given: Mapping[str, Quota]) -> list[Quota]:
 
 
 def _headers(family: Family) -> dict[str, str]:
-    parts = ("limit", "remaining", "reset", "window")
-    return {f"{part}_header": family.parts.get(part, "") for part in parts} | {
+    return {f"{part}_header": family.headers.get(part, "") for part in PARTS} | {
         "date_header": _DATE_HEADER
     }
 
@@ -124,13 +126,11 @@ def quotas_from_headers(
             continue
         limit = limits.most_common(1)[0][0]
         known_s = window_s or window_told(limit, said)
-        refused = sum(
-            int(row["attempts"])
+        refused = [
+            (left, int(row["attempts"]))
             for row in said
-            if row["refused"]
-            and (left := number(row["remaining"], "remaining")) is not None
-            and left < 1
-        )
+            if row["refused"] and (left := number(row["remaining"], "remaining")) is not None
+        ]
         found.append(
             Quota(
                 provider,
@@ -140,10 +140,18 @@ def quotas_from_headers(
                 known_s or MINUTE_S,
                 "rate-limit headers",
                 known_s is not None,
-                refused,
+                refused_at_zero=sum(attempts for left, attempts in refused if left < 1),
+                refused_with=min((left for left, _ in refused), default=None),
+                others=_others(limits, limit),
             )
         )
     return found
+
+
+def _others(limits: Counter[float], limit: float) -> tuple[float, ...]:
+    """Limits that so many answers said that they were in force for a while."""
+    least = MIN_OTHER_SHARE * limits.total()
+    return tuple(sorted(other for other, n in limits.items() if other != limit and n >= least))
 
 
 def window_told(limit: float, rows: Iterable[Mapping[str, Any]]) -> float | None:
@@ -160,7 +168,7 @@ def window_told(limit: float, rows: Iterable[Mapping[str, Any]]) -> float | None
             votes[said_s] += int(row["attempts"])
             continue
         left = number(row["remaining"], "remaining")
-        reset = duration_s(row["reset"], answered_s(row["date"], row["end_ns"]))
+        reset = reset_in_s(row["reset"], answered_s(row["date"], row["end_ns"]))
         if left is None or reset is None or not 0 < limit - left <= limit:
             continue
         used = limit - left
@@ -176,23 +184,37 @@ def window_told(limit: float, rows: Iterable[Mapping[str, Any]]) -> float | None
     return votes.most_common(1)[0][0] if votes else None
 
 
-_LIMIT = re.compile(
-    r"(?P<resource>llm\.(?:requests|tokens|input_tokens|output_tokens))"
-    r"=(?P<limit>\d+(?:\.\d+)?)(?:/(?P<window>second|sec|s|minute|min|m|hour|h|day|d))?"
-)
-_TYPED_S: Final = {"s": 1.0, "m": MINUTE_S, "h": 3600.0, "d": DAY_S}
+_LIMIT = re.compile(r"llm\.(?P<dimension>\w+)=(?P<limit>\d+(?:\.\d+)?)(?:/(?P<window>[a-z]+))?")
+_TYPED_S: Final = {
+    word: window_s
+    for words, window_s in (
+        (("s", "sec", "second"), 1.0),
+        (("min", "m", "minute"), MINUTE_S),
+        (("hour", "h"), 3600.0),
+        (("day", "d"), DAY_S),
+    )
+    for word in words
+}
+"""What a user may write behind the slash; nothing stands for a minute."""
 
 
 def quota_given(text: str) -> Quota:
-    """Read what a user typed: ``llm.requests=150/min``; raises ValueError with an example."""
+    """Read what a user typed: ``llm.requests=150/min``; raises ValueError with an example.
+
+    So much in every window of that length, and anew in the next one: 1/s and 60/min let through the
+    same in the long run, but not at once.
+    """
     match = _LIMIT.fullmatch(text.strip().replace(" ", ""))
-    if match is None or not 0 < float(match["limit"]) <= MAX_LIMIT:
+    window_s = _TYPED_S.get(match["window"] or "min") if match else None
+    known = match is not None and match["dimension"] in DIMENSIONS
+    if not (match and known and window_s) or not 0 < float(match["limit"]) <= MAX_LIMIT:
         resources = ", ".join(f"llm.{dimension}" for dimension in DIMENSIONS)
-        msg = f"cannot read {text!r}: write llm.requests=150/min (of {resources}; /s, /min, /h or /day)"
+        msg = (
+            f"cannot read {text!r}: write RESOURCE=N/UNIT, as in llm.requests=150/min; RESOURCE is one "
+            f"of {resources}, N a number above 0, UNIT s, min, hour or day"
+        )
         raise ValueError(msg)
-    window_s = _TYPED_S[(match["window"] or "min")[0]]
-    dimension = match["resource"].removeprefix("llm.")
-    return Quota("", "", dimension, float(match["limit"]), window_s, GIVEN)
+    return Quota("", "", match["dimension"], float(match["limit"]), window_s, GIVEN)
 
 
 def _quotas_from_metrics(rows: Iterable[Mapping[str, Any]]) -> Iterable[Quota]:

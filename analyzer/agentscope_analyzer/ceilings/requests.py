@@ -9,6 +9,7 @@ from typing import Any, Final
 from agentscope_analyzer.ceilings.charged import Charged, charged_of
 from agentscope_analyzer.ceilings.demand import MINUTE_S, Demands
 from agentscope_analyzer.ceilings.quotas import GIVEN, Quota
+from agentscope_analyzer.ceilings.refusals import REFUSALS
 from agentscope_analyzer.ceilings.resampling import Interval
 from agentscope_analyzer.ceilings.window_rule import Z_1_PERCENT, Demand, sessions_within
 from agentscope_analyzer.document import Ceiling, Rows
@@ -26,6 +27,11 @@ _WITH_USAGE: Final = {
     "tokens": "with_both",
     "input_tokens": "with_input",
     "output_tokens": "with_output",
+}
+_COUNTED: Final = {
+    "tokens": ("input_tokens", "output_tokens"),
+    "input_tokens": ("input_tokens",),
+    "output_tokens": ("output_tokens",),
 }
 
 
@@ -80,16 +86,15 @@ class QuotaCeilings:
             return (
                 f"{quota.resource}: not enough data (no call in a whole window of the steady run)"
             )
-        z = Z_1_PERCENT if seen else 0.0
-        found = sessions_within(quota.limit, *rate, z=z)
-        interval = demand.interval(quota.limit, z=z, length_s=quota.window_s)
+        found = sessions_within(quota.limit, *rate, z=Z_1_PERCENT if seen else 0.0)
+        interval = _interval(quota, demand, seen)
         if self._slept and interval is not None:
             # What was refused is known only through the correction: let the interval reach to where
             # it would lie without one.
             plain = self._demand(quota, charged.weight, seen, corrected=False)
-            bare = plain.interval(quota.limit, z=z, length_s=quota.window_s) if plain else None
+            bare = _interval(quota, plain, seen) if plain else None
             interval = Interval(interval.low, max(interval.high, bare.high if bare else 0.0))
-        reached = quota.refused_at_zero > 0 or self._attempted(quota)
+        reached = self._reached(quota, ours)
         unit = "requests" if quota.dimension == "requests" else "tokens"
         return Ceiling(
             resource=quota.resource,
@@ -102,8 +107,8 @@ class QuotaCeilings:
             high=float(math.floor(interval.high + 1e-9)) if interval else None,
             reached=reached,
             binding=False,
-            basis="; ".join(self._basis(quota, demand, rate[0], charged, ours, seen)),
-            censored=self._slept or quota.refused_at_zero > 0,
+            basis="; ".join(self._basis(quota, demand, rate[0], charged, ours, seen, reached)),
+            censored=self._held_back(quota),
             relief="more pods will not help: the quota is the account's",
         )
 
@@ -128,19 +133,49 @@ class QuotaCeilings:
         share = cached / read if read else 0.0
         return charged_of(self._asker, quota) if share >= NAMED_CACHED else Charged()
 
-    def _attempted(self, quota: Quota) -> bool:
-        """Requests were sent at the quota's rate or above; tokens sent in vain are not known.
+    def _reached(self, quota: Quota, ours: Rows) -> bool:
+        """Whether the quota was used up in this run.
 
-        A window that is longer than the run has room for a busy hour: there it takes as many
-        requests as the whole quota allows.
+        A bucket that was full at first lets in a whole window's worth beside what it refills, so
+        asking for more than it refills is not yet that; how full it was is known where it refused.
         """
-        windows = self._length_s / quota.window_s
-        if quota.window_s > MINUTE_S:
-            windows = max(1.0, windows)
-        rows = [row for row in self._by_model if _is_of(quota, row)]
-        # What was refused for billing never came to the quota.
-        sent = sum(max(row["attempts"] or 0, row["calls"]) - (row["billed"] or 0) for row in rows)
-        return quota.dimension == "requests" and round(self._part * sent) >= quota.limit * windows
+        if quota.source == REFUSALS or quota.refused_at_zero:
+            return True
+        if quota.dimension != "requests":
+            asked = sum(row[name] for row in ours for name in _COUNTED[quota.dimension])
+            size = asked / sum(row["calls"] for row in ours)
+            return quota.refused_with is not None and quota.refused_with < size
+        rows = self._rows_of(quota)
+        refused = sum(row["rate_limited"] or 0 for row in rows)
+        if refused and self._sent_a_window(quota) >= quota.limit:
+            return True
+        return _sent(rows) >= quota.limit and self._drawn(quota) >= quota.limit
+
+    def _held_back(self, quota: Quota) -> bool:
+        return self._slept or quota.refused_at_zero > 0 or quota.source == REFUSALS
+
+    def _rows_of(self, quota: Quota) -> Rows:
+        return [row for row in self._by_model if _is_of(quota, row)]
+
+    def _sent_a_window(self, quota: Quota) -> float:
+        """Requests sent in a window at the whole run's rate."""
+        whole_s = self._length_s / self._part if self._part > 0 else 0.0
+        return _sent(self._rows_of(quota)) * quota.window_s / whole_s if whole_s else 0.0
+
+    def _drawn(self, quota: Quota) -> float:
+        """By how many requests what was let in ran ahead of what the quota refills."""
+        rows = self._rows_of(quota)
+        attempts = sum(row["attempts"] or 0 for row in rows)
+        return float(
+            self._asker.ask(
+                "ceilings/drawn",
+                provider=quota.provider,
+                model=quota.model,
+                every_model=int(quota.source == GIVEN),
+                by_attempts=int(attempts >= sum(row["calls"] for row in rows)),
+                per_second=quota.limit / quota.window_s,
+            )[0]["most_drawn"]
+        )
 
     def _basis(
         self,
@@ -150,9 +185,11 @@ class QuotaCeilings:
         charged: Charged,
         ours: Rows,
         seen: bool,
+        reached: bool,
     ) -> list[str]:
         who = " ".join(part for part in (quota.provider, quota.model) if part)
-        source = f"limit of {who} from {quota.source}" if who else f"limit from {quota.source}"
+        told = quota.says or f"from {quota.source}"
+        source = f"limit of {who} {told}" if who else f"limit {told}"
         named = f"{quota.window}s" if quota.window[:1].isalpha() else f"{quota.window} windows"
         if seen:
             parts = [
@@ -169,13 +206,21 @@ class QuotaCeilings:
         parts.append(f"{demand.e.size} sessions")
         if seen and demand.window_s < quota.window_s:
             parts.append(f"extrapolated from {demand.window_s:.3g}-s windows")
+        if seen and not reached and self._lasts_for_s(quota) is not None:
+            parts.append(
+                "asked for faster than it refills, which a full bucket bears for "
+                f"{span(self._lasts_for_s(quota) or 0.0)}"
+            )
+        if quota.others:
+            others = " and ".join(number(other) for other in quota.others)
+            parts.append(f"the limit changed during the run: {others} was said of it too")
         if not quota.window_known:
             parts.append("taken as a limit per minute, which nothing recorded confirms")
         if quota.dimension != "requests":
             parts += self._usage_basis(charged, ours)
         if self._slept:
             parts.append("corrected for back-off; refused attempts taken as not charged")
-        if self._slept or quota.refused_at_zero:
+        if self._held_back(quota):
             parts.append(
                 "refusals held sessions back, so demand is at least this, sessions at most"
             )
@@ -196,6 +241,13 @@ class QuotaCeilings:
             parts.append(f"{percent(cached / read)} of input is cached: {charged.says}")
         return parts
 
+    def _lasts_for_s(self, quota: Quota) -> float | None:
+        """How long a full bucket lasts at the run's rate of requests; None: for ever, or unknown."""
+        ahead = self._sent_a_window(quota) - quota.limit
+        if quota.dimension != "requests" or ahead <= 0:
+            return None
+        return quota.limit / ahead * quota.window_s
+
     def _lasts(self, quota: Quota, demand: Demand) -> str:
         """How long a full quota lasts if all goes on as in the run."""
         unit = "requests" if quota.dimension == "requests" else "tokens"
@@ -205,6 +257,25 @@ class QuotaCeilings:
         if rate_per_s * quota.window_s <= quota.limit:
             return f"{told} do not use it up in a {quota.window}"
         return f"{told} use it up in {span(quota.limit / rate_per_s)}, unless it refills meanwhile"
+
+
+def _interval(quota: Quota, demand: Demand, seen: bool) -> Interval | None:
+    """The ceiling's interval, from the window rule to the mean rule.
+
+    A quota that is counted anew in each window carries what the window rule says; a bucket bears busy
+    windows out of what it holds, and carries up to what means alone say. Few providers tell which of
+    them they have. An inferred limit has an interval of its own, which widens this one.
+    """
+    length_s = quota.window_s
+    z = Z_1_PERCENT if seen else 0.0
+    least = demand.interval(quota.low or quota.limit, z=z, length_s=length_s)
+    most = demand.interval(quota.high or quota.limit, z=0.0, length_s=length_s)
+    return Interval(least.low, most.high) if least is not None and most is not None else None
+
+
+def _sent(rows: Rows) -> int:
+    """Requests that came to the quota: what was refused for billing never did."""
+    return sum(max(row["attempts"] or 0, row["calls"]) - (row["billed"] or 0) for row in rows)
 
 
 def _is_of(quota: Quota, row: Mapping[str, Any]) -> bool:

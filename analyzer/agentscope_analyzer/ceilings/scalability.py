@@ -74,12 +74,16 @@ def scalability_of(windows: Windows | None) -> Scalability:
         return replace(known, statement=f"not enough data: {why}", knee=f"no knee: {why}")
     draws = multiplicities(n.size, DRAWN, SHORT)
     drawn = list(zip(*_loads(draws, levels, n, x), strict=True))
-    knee = knee_of(load, throughput, length_s, drawn, n.size // SHORT)
     fits = {model: fit_of(model, load, throughput, weight) for model in PARAMETERS}
     aicc = {model: aicc_of(fit, load, throughput, weight) for model, fit in fits.items()}
     best = fits[min(aicc, key=lambda model: aicc[model])]
     if aicc["linear"] - aicc[best.model] < SURE:  # a limit is claimed only where it shows
         best = fits["linear"]
+    knee = (
+        Knee(None, None, "no knee: throughput may as well grow in proportion to sessions")
+        if best.model == "linear"
+        else knee_of(load, throughput, length_s, drawn, n.size // SHORT)
+    )
     if best.model != "linear" and _slower(load, length_s) < MIN_SLOWER:
         return replace(
             known,
@@ -137,6 +141,7 @@ def _points(windows: Windows) -> tuple[Floats, Floats, Floats, Floats]:
 
     sessions = total(windows.sessions) / merged
     use = (total(windows.known.astype(np.float64)) == merged) & (sessions > 0)
+    use[np.flatnonzero(use)[:1]] = False  # turns begin in it, and of these only short ones end
     rate = total(windows.turns_per_s.sum(axis=0)) / merged
     turn_s, number_ended = (
         total(windows.ended_turns_s.sum(axis=0)),
@@ -228,9 +233,8 @@ def _statement(
     largest = farthest / FARTHEST
     within = f" {interval(ends.low, min(ends.high, farthest))}" if ends is not None else ""
     if best.model == "linear":
-        parts = [
-            f"throughput grows in proportion to sessions up to {number(largest)}: no limit in sight"
-        ]
+        so_far = "as far as this run tells, throughput grows in proportion to sessions up to"
+        parts = [f"{so_far} {number(largest)}: it shows no limit"]
     elif best.peak <= farthest:
         most = float(best.at(np.array([best.peak]))[0])
         parts = [
@@ -247,6 +251,13 @@ def _statement(
                 f"where it peaks lies beyond {number(farthest)}, 1.5 times the largest load seen"
             )
         ]
+    better = [model for model, value in aicc.items() if value < aicc[best.model]]
+    if better:
+        parts.append(
+            f"{' and '.join(_NAMES[model] for model in better)} would explain it better, but not by "
+            "enough to be sure of a limit"
+        )
+        return "; ".join(parts)
     parts.append(f"{_NAMES[best.model]} explains it best")
     rivals = [
         model

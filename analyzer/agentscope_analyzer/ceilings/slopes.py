@@ -1,5 +1,7 @@
 """What grows with sessions: a gauge of a process as base + a · live sessions + b · ended sessions.
 
+Where sessions are long, turns count too: those that the live sessions had had.
+
 The slopes are those for which the differences between windows of one process are explained with the
 least absolute error: Theil–Sen's idea for more than one slope (rank regression, Jaeckel 1972). A
 window that is out of the way, a collection or a burst, does not move them. Every process has a base
@@ -45,6 +47,16 @@ class Slope:
     interval: Interval | None
 
     @property
+    def low(self) -> float | None:
+        """The interval's lower end, where there is one."""
+        return self.interval.low if self.interval is not None else None
+
+    @property
+    def high(self) -> float | None:
+        """Its upper end."""
+        return self.interval.high if self.interval is not None else None
+
+    @property
     def is_positive(self) -> bool:
         """Whether more than chance says that it adds something."""
         return self.interval is not None and self.interval.low > 0
@@ -54,49 +66,95 @@ class Slope:
 class Fit:
     """The fit: a base for each process (NaN for one without windows), and the slopes.
 
-    None for a slope whose regressor did not vary.
+    ``slopes`` has those of the regressors that varied; ``drawn`` the same of every draw of the
+    bootstrap, one column each.
     """
 
     bases: Floats
-    live: Slope | None
-    ended: Slope | None
+    slopes: dict[str, Slope]
     windows: int
+    drawn: Floats
+    error: float
+    """Mean absolute error of the gauge."""
+
+    @property
+    def live(self) -> Slope | None:
+        """What a live session adds; None where their number hardly varied."""
+        return self.slopes.get("live")
+
+    @property
+    def ended(self) -> Slope | None:
+        """What an ended session leaves behind; None where hardly any ended."""
+        return self.slopes.get("ended")
+
+    @property
+    def held(self) -> Slope | None:
+        """What each turn of a live session adds; None where it was not looked at."""
+        return self.slopes.get("held")
+
+    @property
+    def served(self) -> Slope | None:
+        """What each turn adds for good; None where it was not looked at."""
+        return self.slopes.get("served")
+
+    def together(self, **times: float) -> Slope | None:
+        """Several slopes added up, each so many times; None where one of them is not known."""
+        if not times.keys() <= self.slopes.keys():
+            return None
+        columns = [list(self.slopes).index(name) for name in times]
+        factors = np.array(list(times.values()))
+        value = sum(self.slopes[name].value * factor for name, factor in times.items())
+        return Slope(
+            float(value), interval_of(self.drawn[:, columns] @ factors, _blocks(self.windows))
+        )
 
 
-def fit_of(gauge: Gauge, inside: Flags, *, with_ended: bool = True) -> Fit | str:
-    """Fit the windows that are ``inside``, one row a process, one column a window; or say why not."""
+def fit_of(
+    gauge: Gauge, inside: Flags, regressors: tuple[str, ...] = ("live", "ended")
+) -> Fit | str:
+    """Fit the windows that are ``inside``, one row a process, one column a window; or say why not.
+
+    ``regressors`` are columns of a gauge; those count that varied.
+    """
     inside = inside & np.isfinite(gauge.value)
     columns = np.flatnonzero(inside.any(axis=0))
     if columns.size < MIN_WINDOWS:
         return f"too short: {amount(columns.size, 'window')} of {MIN_WINDOWS}"
     value, inside = gauge.value[:, columns], inside[:, columns]
-    regressors = {"live": gauge.live[:, columns]}
-    if with_ended:
-        regressors["ended"] = gauge.ended[:, columns]
-    names = [name for name, table in regressors.items() if varies(table, inside)]
+    tables = {name: getattr(gauge, name)[:, columns] for name in regressors}
+    names = [name for name, table in tables.items() if varies(table, inside)]
     if not names:
         return "the number of sessions hardly varied"
-    if correlated(regressors, names, inside):
-        return "live and ended sessions grew together, so they cannot be told apart"
+    if correlated(tables, names, inside):
+        alike = (
+            "sessions and their turns"
+            if {"held", "served"} & {*names}
+            else "live and ended sessions"
+        )
+        return f"{alike} grew together, so they cannot be told apart"
     process, first, second = _pairs(inside)
     dy = value[process, second] - value[process, first]
     dx = np.stack(
-        [regressors[name][process, second] - regressors[name][process, first] for name in names],
-        axis=1,
+        [tables[name][process, second] - tables[name][process, first] for name in names], axis=1
     )
     slopes = least_absolute(dx, dy)
     drawn = _drawn(dx, dy - dx @ slopes, slopes, first, second, columns.size)
-    blocks = columns.size // block_length(columns.size)
+    blocks = _blocks(columns.size)
     found = {
         name: Slope(float(slopes[k]), interval_of(drawn[:, k], blocks))
         for k, name in enumerate(names)
     }
-    explained = sum(found[name].value * regressors[name] for name in names)
+    explained = sum(found[name].value * tables[name] for name in names)
     rest = np.where(inside, value - explained, np.nan)
     seen = inside.any(axis=1)
     bases = np.full(value.shape[0], np.nan)
     bases[seen] = np.nanmedian(rest[seen], axis=1)
-    return Fit(bases, found.get("live"), found.get("ended"), columns.size)
+    error = float(np.nanmean(np.abs(rest - bases[:, np.newaxis])))
+    return Fit(bases, found, columns.size, drawn, error)
+
+
+def _blocks(windows: int) -> int:
+    return windows // block_length(windows)
 
 
 def varies(table: Floats, inside: Flags) -> bool:
@@ -110,16 +168,20 @@ def varies(table: Floats, inside: Flags) -> bool:
 
 
 def correlated(tables: dict[str, Floats], names: list[str], inside: Flags) -> bool:
-    """Whether the two go together, process by process, so closely that they cannot be told apart."""
-    if len(names) < 2:
-        return False
+    """Whether one, process by process, follows from the others too closely to be told apart."""
     centred = []
     for name in names:
         table = np.where(inside, tables[name], np.nan)
         with np.errstate(invalid="ignore"):
             centred.append((table - _mean(table))[inside])
-    a, b = centred
-    return bool(abs((a * b).sum()) > MAX_CORRELATION * np.sqrt((a * a).sum() * (b * b).sum()))
+    for k, one in enumerate(centred):
+        others = centred[:k] + centred[k + 1 :]
+        if others:
+            x = np.stack(others, axis=1)
+            rest = one - x @ np.linalg.lstsq(x, one, rcond=None)[0]
+            if (rest * rest).sum() < (1 - MAX_CORRELATION**2) * (one * one).sum():
+                return True
+    return False
 
 
 def _mean(table: Floats) -> Floats:

@@ -52,6 +52,10 @@ class Gauge:
     value: Floats
     live: Floats
     ended: Floats
+    held: Floats | None = None
+    """Turns that the live sessions had had."""
+    served: Floats | None = None
+    """Turns that all sessions had had."""
 
     @property
     def known(self) -> bool:
@@ -153,7 +157,8 @@ def windows_of(
 
     def gauge(name: str) -> Gauge:
         rows = asker.ask("ceilings/gauges_by_window", gauge=name, **until)
-        return Gauge(*(table(rows, column, np.nan) for column in ("value", "live", "ended")))
+        columns = ("value", "live", "ended", "held", "served")
+        return Gauge(*(table(rows, column, np.nan) for column in columns))
 
     edges = start_s + window_s * np.arange(count + 1)
     first = np.array([[p.first_s] for p in processes])

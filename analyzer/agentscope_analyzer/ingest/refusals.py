@@ -128,6 +128,11 @@ class Tally:
         if count:
             self.rejected[reason.value] += count
 
+    def add(self, other: Tally) -> None:
+        """Count what was counted apart."""
+        self.read += other.read
+        self.rejected += other.rejected
+
     def good(self, unit: Unit) -> int:
         """How many records of a unit were taken."""
         refused = (n for reason, n in self.rejected.items() if Reason(reason).unit is unit)

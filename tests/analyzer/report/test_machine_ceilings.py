@@ -1,8 +1,9 @@
 """Processor time, memory and descriptors in live sessions, against services whose truth is known."""
 
 import heapq
+import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from agentscope_analyzer.attribution.tables import create_tables
 from agentscope_analyzer.ceilings.demand import LiveSessions
 from agentscope_analyzer.ceilings.descriptors import descriptor_ceiling
 from agentscope_analyzer.ceilings.memory import memory_of
-from agentscope_analyzer.ceilings.processor import processor_ceilings
+from agentscope_analyzer.ceilings.processor import Cost, processor_ceilings
+from agentscope_analyzer.ceilings.resampling import Interval
 from agentscope_analyzer.ceilings.slopes import Fit, fit_of
 from agentscope_analyzer.ceilings.windows import Gauge, Windows, windows_of
 from agentscope_analyzer.document import Ceiling
@@ -24,6 +26,7 @@ T0_NS = 1_790_000_000_000_000_000
 T0_S = T0_NS / 1e9
 MIB = float(1 << 20)
 GIB = float(1 << 30)
+KIB = 1024.0
 
 
 @dataclass
@@ -40,6 +43,10 @@ class Service:
     base: float = 100 * MIB
     live: float = 2 * MIB
     ended: float = 0.0
+    turn: float = 0.0
+    """What each turn of a live session adds until the session ends."""
+    turn_left: float = 0.0
+    """What each turn leaves behind for ever."""
     noise: float = 0.1 * MIB
     warm: float = 0.0
     """Bytes that are taken in the first minutes, whoever comes."""
@@ -121,7 +128,8 @@ class Service:
         moments = [turn[2] + 0.05 for turn in turns] + [turn[3] - 0.05 for turn in turns]
         order = np.argsort(moments)
         at_s, cpu_s = np.array(moments)[order], np.cumsum(np.tile(work / 2, 2)[order])
-        lives = np.array(list(lives_of(turns).values()))
+        lives_at = lives_of(turns)
+        lives = np.array(list(lives_at.values()))
         rows = [
             {"name": name, "value": value, "time_ns": ns(0.3), "instance": instance}
             for name, value in self.limits.items()
@@ -137,6 +145,9 @@ class Service:
             live = int(((lives[:, 0] <= t) & (lives[:, 1] > t)).sum())
             ended = int((lives[:, 1] <= t).sum())
             memory = self.base + self.live * live + self.ended * ended
+            had = [turn[0] for turn in turns if turn[3] <= t]
+            memory += self.turn_left * len(had)
+            memory += self.turn * sum(lives_at[session, turns[0][1]][1] > t for session in had)
             memory += self.warm * (1 - np.exp(-t / 60)) + noise.normal(0, self.noise)
             gauges = {
                 "process.memory.usage": float(memory // 4096 * 4096),
@@ -242,6 +253,14 @@ def test_a_containers_quota_comes_before_the_hosts_processors() -> None:
     assert only.relief == "a larger quota or more pods help"
 
 
+def test_work_that_idling_may_be_all_of_has_no_upper_end() -> None:
+    """Turns take all of the processor time, or what idling leaves of it: rounding, and no number."""
+    all_of_it, none_of_it = (0.05, 0.0, 0.2), (1e-17, 0.01, 0.2)
+    drawn, with_idle = np.tile(all_of_it, (400, 1)), np.tile(none_of_it, (400, 1))
+    cost = Cost(*all_of_it[:2], False, all_of_it[2], drawn, blocks=20, with_idle=with_idle)
+    assert cost.interval(1.0, 1) == Interval(pytest.approx(100.0), math.inf)
+
+
 def test_few_turns_have_no_price() -> None:
     """A run of seconds does not tell what a turn costs."""
     (only,) = processor_ceilings(Service(users=2, seconds=15.0, ramp_s=1.0).windows(0))
@@ -310,6 +329,62 @@ def test_a_leak_says_when_memory_is_full() -> None:
     rate = ended / service.seconds
     free = 1 * GIB - (100 * MIB + 20 * 2 * MIB + ended * 0.25 * MIB)
     assert figures.time_to_limit_s == pytest.approx(free / (rate * 0.25 * MIB), rel=0.15)
+
+
+LONG = Service(turns_a_session=(10, 30), seconds=600.0, turn_cpu_s=0.0)
+ENDLESS = Service(turns_a_session=(200, 300), turn_cpu_s=0.0)
+
+
+@pytest.mark.parametrize(
+    ("service", "per_turn", "freed", "leak"),
+    [
+        (replace(LONG, turn=100 * KIB), 100 * KIB, True, False),
+        (replace(LONG, turn_left=100 * KIB), 100 * KIB, False, True),
+        (replace(LONG, ended=2 * MIB), None, None, True),
+        (LONG, None, None, False),
+        (replace(ENDLESS, turn=100 * KIB), 100 * KIB, None, None),
+        (replace(ENDLESS, turn_left=100 * KIB), 100 * KIB, None, None),
+        (ENDLESS, None, None, None),
+        (replace(ENDLESS, warm=40 * MIB), None, None, None),
+        (Service(turn=100 * KIB), None, None, False),
+    ],
+    ids=[
+        "contexts that go",
+        "a leak by the turn",
+        "a leak by the session",
+        "neither",
+        "contexts of sessions that do not end",
+        "or a leak: the same to see",
+        "sessions that do not end",
+        "warming up",
+        "short sessions",
+    ],
+)
+def test_what_a_turn_adds_is_told_from_what_a_session_leaves(
+    service: Service, per_turn: float | None, freed: bool | None, leak: bool | None
+) -> None:
+    """Long sessions grow by the turn; whether that stays shows only once they end."""
+    figures = memory_of(service.windows(0)).figures
+    assert (figures.turns_freed, figures.leak) == (freed, leak)
+    if per_turn is None:
+        assert figures.bytes_per_turn is None
+        return
+    assert figures.bytes_per_turn == pytest.approx(per_turn, rel=0.02)
+    assert (figures.turn_low or 0) <= per_turn * 1.002
+    assert (figures.turn_high or 0) >= per_turn * 0.998
+
+
+def test_a_live_session_is_counted_with_the_turns_that_it_has_had() -> None:
+    """Two mebibytes and 39 turns of 100 KiB: the ceiling is that of sessions of that age."""
+    limits = {"agentscope.cgroup.memory.limit": 1 * GIB}
+    memory = memory_of(replace(ENDLESS, turn=100 * KIB, limits=limits).windows(0))
+    assert memory.figures.bytes_per_live_session == pytest.approx(
+        2 * MIB + 38.7 * 100 * KIB, rel=0.01
+    )
+    assert memory.ceiling is not None
+    assert "a live session with the 38.7 turns that it has had" in memory.ceiling.basis
+    assert memory.figures.basis is not None
+    assert "if it stays, memory is full in " in memory.figures.basis
 
 
 def test_memory_of_a_short_run_is_not_guessed() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agentscope.clients import ratelimit
-from agentscope_analyzer.ceilings.headers import duration_s, families
+from agentscope_analyzer.ceilings.headers import families, reset_in_s
 from agentscope_analyzer.ceilings.quotas import quotas_of
 from agentscope_analyzer.sql import Asker
 
@@ -111,7 +111,7 @@ def test_a_dialect_is_read_from_spans_alone(
 def test_the_recorder_reads_the_same_limits(
     headers: dict[str, str], expected: list[tuple[str, float, float, bool]]
 ) -> None:
-    """Two readers of one language: each has its own parser, so they are held together here."""
+    """One vocabulary, read answer by answer while recording and for the whole run afterwards."""
     read = ratelimit.quotas({name: [value] for name, value in headers.items()}, T0_S)
     first: dict[str, ratelimit.Quota] = {}
     for quota in read:
@@ -132,9 +132,9 @@ def test_a_dated_reset_counts_from_the_answers_own_date(story: Any) -> None:
     }
     (quota,) = quotas_of(attempt(story, headers), {})
     assert (quota.window_s, quota.window_known) == (60.0, True)
-    assert duration_s(IN_30_S, T0_S) == 30.0
-    assert duration_s(IN_30_S, T0_S + 31) == 0.0
-    assert duration_s(IN_30_S) is None
+    assert reset_in_s(IN_30_S, T0_S) == 30.0
+    assert reset_in_s(IN_30_S, T0_S + 31) == 0.0
+    assert reset_in_s(IN_30_S, None) is None
 
 
 def test_the_window_that_the_metrics_tell_completes_the_headers(story: Any) -> None:

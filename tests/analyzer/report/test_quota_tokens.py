@@ -57,6 +57,15 @@ def test_too_few_answers_or_too_much_noise_leave_it_open() -> None:
     assert charged_by_steps(answers(0.0, blur=60_000), QUOTA) == unknown
 
 
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_remainder_that_never_moves_says_nothing_of_caches(alike: bool) -> None:
+    """A gateway that always answers the same: that cached tokens were free would be a guess."""
+    rows = [row | {"remaining": '["150000"]'} for row in answers(1.0)]
+    if alike:
+        rows = [row | {"input_tokens": 20_000, "cached_tokens": 18_000} for row in rows]
+    assert charged_by_steps(rows, QUOTA).says.endswith("which nothing recorded confirms")
+
+
 def asking(story: Any, *statuses: int, cached: int = 0) -> None:
     """Six sessions, a call of 100 + 20 tokens every ten seconds, for five minutes."""
     for session in range(6):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentscope_analyzer.ceilings.headers import duration_s, number
+from agentscope_analyzer.ceilings.headers import number, reset_in_s
 from agentscope_analyzer.ceilings.quotas import (
     Quota,
     quota_given,
@@ -15,7 +15,7 @@ from agentscope_analyzer.sql import Asker
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [('["150"]', 150.0), ("150", 150.0), ('["-1"]', -1.0), ("[]", None), ("[", None), (None, None)],
+    [('["150"]', 150.0), ("150", 150.0), ('["-1"]', None), ("[]", None), ("[", None), (None, None)],
 )
 def test_header_values_are_numbers_or_lists_of_them(text: str | None, value: float | None) -> None:
     """Semantic conventions record headers as lists, which reach the tables as JSON."""
@@ -36,7 +36,7 @@ def test_header_values_are_numbers_or_lists_of_them(text: str | None, value: flo
 )
 def test_reset_headers_are_durations(text: str, value: float | None) -> None:
     """Every spelling that providers send; others are not guessed at."""
-    assert duration_s(text) == value
+    assert reset_in_s(text, None) == value
 
 
 def said(remaining: str, reset: str, *, refused: bool = False) -> dict[str, object]:
@@ -89,6 +89,7 @@ def test_a_quota_counts_refusals_that_left_nothing() -> None:
             "rate-limit headers",
             window_known=True,
             refused_at_zero=1,
+            refused_with=0.0,
         )
     ]
 
@@ -100,10 +101,14 @@ def test_a_limit_is_read_as_typed() -> None:
     assert quota_given("llm.requests = 14400 / day").per_minute == 10
 
 
-@pytest.mark.parametrize("text", ["requests=150", "llm.requests=0", "llm.requests=150/week", ""])
+@pytest.mark.parametrize(
+    "text", ["requests=150", "llm.requests=0", "llm.requests=150/week", "1/hour", ""]
+)
 def test_another_limit_is_refused_with_an_example(text: str) -> None:
     """The message shows what to type."""
-    with pytest.raises(ValueError, match=r"write llm\.requests=150/min"):
+    with pytest.raises(
+        ValueError, match=r"as in llm\.requests=150/min; .* UNIT s, min, hour or day"
+    ):
         quota_given(text)
 
 
@@ -131,3 +136,11 @@ def test_headers_come_before_metrics_and_the_user_before_both() -> None:
     ]
     typed = quota_given("llm.requests=150/min")
     assert quotas_of(Asker(Recorded()), {typed.resource: typed}) == [recorded[1], typed]
+
+
+@pytest.mark.parametrize(("early", "others"), [(40, (500.0,)), (4, ())])
+def test_a_limit_that_changed_during_the_run_is_told(early: int, others: tuple[float, ...]) -> None:
+    """The one said most often counts; another one that held for a while is named beside it."""
+    rows = [said("9000", "6s") | {"attempts": 100}, said("90", "6s") | {"quota": "500"}]
+    (quota,) = quotas_from_headers("requests", [rows[0], rows[1] | {"attempts": early}])
+    assert (quota.limit, quota.others) == (10_000.0, others)

@@ -22,17 +22,20 @@ def told(
     seed: int = 1,
     loads: tuple[float, float] = (1.0, 60.0),
     windows: int = 120,
-    turn_s: float | None = None,
+    turn_s: float | Floats | None = None,
+    at: Floats | None = None,
 ) -> Scalability:
     """A ramp between two loads, in windows of 5 s with as many turns as chance gives them.
 
-    Turns take ``turn_s``, or what is left of a closed loop in which users think for 2 s.
+    ``at`` gives the load of each window instead. Turns take ``turn_s``, or what is left of a closed
+    loop in which users think for 2 s.
     """
     chance = np.random.default_rng(seed)
-    sessions = np.clip(np.linspace(*loads, windows) + chance.normal(0, 0.5, windows), 0.5, None)
+    meant = np.linspace(*loads, windows) if at is None else at
+    sessions = np.clip(meant + chance.normal(0, 0.5, windows), 0.5, None)
     turns = chance.poisson(throughput(sessions) * 5.0).astype(np.float64)
     closed_s = np.maximum(0.1, sessions / throughput(sessions) - THINK_S)
-    took_s = closed_s if turn_s is None else np.full(windows, turn_s)
+    took_s = closed_s if turn_s is None else np.broadcast_to(turn_s, windows)
     empty = np.full((1, windows), np.nan)
     gauge = Gauge(empty, empty, empty)
     always = np.full(windows, True)
@@ -100,8 +103,17 @@ def test_proportion_has_no_limit_and_no_knee() -> None:
     found = [told(lambda n: 0.4 * n, seed=seed) for seed in range(20)]
     assert {one.model for one in found} == {"linear"}
     assert {(one.peak_sessions, one.knee_sessions) for one in found} == {(None, None)}
-    assert "no limit in sight" in found[0].statement
-    assert found[0].knee.startswith("no knee: throughput still grows at")
+    assert "it shows no limit" in found[0].statement
+    assert found[0].knee == "no knee: throughput may as well grow in proportion to sessions"
+
+
+def test_the_window_in_which_users_come_is_no_load_of_its_own() -> None:
+    """Of turns that begin in it only short ones end, so all later ones would look slow beside it."""
+    load, took_s = np.linspace(23.0, 40.0, 120), np.full(120, 1.0)
+    load[0], took_s[0] = 1.0, 0.2
+    found = told(lambda n: np.minimum(n, 12.0), at=load, turn_s=took_s)
+    assert (found.peak_sessions, found.knee_sessions) == (None, None)
+    assert found.knee.startswith("no knee: load went from 2")
 
 
 def test_sessions_that_ask_for_less_are_no_limit() -> None:
@@ -142,7 +154,7 @@ def test_a_load_that_hardly_varies_is_no_scaling_test(loads: tuple[float, float]
 
 def test_stages_of_fewer_than_six_loads_are_refused() -> None:
     """Three parameters through five points would fit anything."""
-    found = told(lambda n: 4 * n, loads=(1.0, 6.0), windows=5)
+    found = told(lambda n: 4 * n, loads=(1.0, 7.0), windows=6, seed=2)
     assert (found.model, found.statement) == (
         None,
         "not enough data: 5 levels of load, 6 are needed; a ramp or stages would tell",

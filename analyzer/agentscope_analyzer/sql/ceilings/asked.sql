@@ -12,6 +12,7 @@
 -- @column untold BIGINT              calls that failed and are taken to be like the others
 -- @column input_tokens DOUBLE        tokens read, cached ones included
 -- @column cached_tokens DOUBLE       of these, tokens from the provider's cache
+-- @column output_tokens DOUBLE       tokens written
 SELECT
   provider,
   model,
@@ -22,7 +23,8 @@ SELECT
   COUNT(*) FILTER (WHERE input_tokens IS NOT NULL AND output_tokens IS NOT NULL) AS with_both,
   COUNT(*) FILTER (WHERE NOT told AND input_tokens IS NOT NULL AND output_tokens IS NOT NULL) AS untold,
   COALESCE(SUM(input_tokens), 0e0) AS input_tokens,
-  SUM(cached_tokens) AS cached_tokens
+  SUM(cached_tokens) AS cached_tokens,
+  COALESCE(SUM(output_tokens), 0e0) AS output_tokens
 FROM ceilings_calls
 GROUP BY provider, model
 ORDER BY provider, model

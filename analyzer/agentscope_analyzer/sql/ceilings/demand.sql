@@ -8,7 +8,7 @@
 -- @param  model VARCHAR              model
 -- @param  every_model INTEGER = 0    1: whatever the provider and model
 -- @param  cached_weight DOUBLE = 1   0: tokens from the provider's cache do not count
--- @param  cause VARCHAR              in time of this cause a session is not free to ask; '' = none
+-- @param  cause VARCHAR = llm.rate_limit   in time of this cause a session is not free to ask; '' = none
 -- @param  from_ns BIGINT             windows begin here
 -- @param  to_ns BIGINT               and end here
 -- @param  window_ns BIGINT           length of a window

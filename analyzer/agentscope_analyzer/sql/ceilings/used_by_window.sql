@@ -2,8 +2,8 @@
 --
 -- One row per resource and window, added up over processes, each of which has a pool of its own.
 -- @reads  metrics
--- @param  used VARCHAR          gauge of what is in use
--- @param  label VARCHAR         attribute that names the resource
+-- @param  used VARCHAR = db.client.connection.count        gauge of what is in use
+-- @param  label VARCHAR = db.client.connection.pool.name   attribute that names the resource
 -- @param  state VARCHAR = used  state that counts, where the gauge has states
 -- @param  from_ns BIGINT        windows begin here
 -- @param  to_ns BIGINT          points are read up to here
