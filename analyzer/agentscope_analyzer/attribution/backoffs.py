@@ -126,4 +126,5 @@ def bound_back_offs(pieces: list[Piece], bounds: dict[int, Bound]) -> None:
         certain_ns = sum(b - a for a, b, _, cause in pieces if cause == code)
         inferred_ns = sum(b - a for a, b, _, cause in pieces if cause == code + OWN_CODE)
         if inferred_ns:
-            bounds[code] = Bound(certain_ns, certain_ns + inferred_ns)
+            bound = bounds.setdefault(code, Bound(certain_ns, certain_ns))
+            bound.high += inferred_ns

@@ -7,9 +7,12 @@ wait 5 ms longer; a busy event loop alone makes it 5 ms at most. Where it is mor
 and worker threads were in use, threads compete: from there on own code is the interpreter's
 (``runtime.cpu``), also where the event loop stood still meanwhile: it waited for the same lock.
 
-What is measured is a mean of some wake-ups a second, so it is smoothed over five points. With wait w and
-k stretches of own code open on average, w / 5 ms of them can have been computing or waiting for the
-lock; the others awaited something. Bounds: the CPU time that the process really used, and all of it.
+Own code that computes whenever it alone is open (``computing``) computes here too, or waits for the
+lock. Of the rest the wait tells. It is a mean of some wake-ups a second, so it is smoothed over five
+points. With wait w, w / 5 ms threads were computing or waiting for the lock on average; as far as that
+is more than those known to compute, it is of the own code that was open beside them, the rest of which
+awaited something. Bounds: what is certain to compute, and the CPU time that the process really used;
+and all of it, with what own code that computes took where nothing shows that threads compete.
 Seconds in which the collector ran for more than a tenth explain the wait otherwise, and are left out.
 An extension that keeps the lock for longer than 5 ms while threads are in use looks the same.
 """
@@ -22,8 +25,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from agentscope.conventions import CPU_TIME, INTERPRETER_LOCK_WAIT, THREADPOOL_BORROWED, Wait
 from agentscope_analyzer.attribution.causes import EVENT_LOOP, GC
+from agentscope_analyzer.attribution.computing import Computing, Own, computing
 from agentscope_analyzer.attribution.stops import Stops
 from agentscope_analyzer.engine import Engine
 
@@ -42,10 +48,10 @@ MAX_POINT_NS: Final = 5_000_000_000
 """A point says nothing of more than this before it."""
 
 _OWN = """
-SELECT s.rowid, s.turn_id, s.trace_id, s.span_id, s.cause, s.start_ns, s.end_ns, o.instance
+SELECT s.rowid, s.turn_id, s.trace_id, s.span_id, s.cause, s.start_ns, s.end_ns, o.instance, o.name
 FROM sections AS s
 JOIN (
-  SELECT trace_id, span_id, MIN(instance) AS instance FROM spans
+  SELECT trace_id, span_id, MIN(instance) AS instance, MIN(name) AS name FROM spans
   WHERE kind <> 'CLIENT' AND wait_kind IS NULL AND runtime_event IS NULL
     AND COALESCE(phase, '') <> 'llm_call' AND list_contains($instances, instance)
   GROUP BY trace_id, span_id
@@ -66,6 +72,8 @@ SELECT instance, time_ns, SUM(value) FROM metrics
 WHERE name = $name AND value IS NOT NULL GROUP BY instance, time_ns ORDER BY instance, time_ns
 """
 
+_ENDS = "SELECT end_ns FROM spans WHERE instance = $instance AND runtime_event IS NULL"
+
 
 @dataclass(slots=True)
 class Stretch:
@@ -77,17 +85,22 @@ class Stretch:
     cpu_s: float
     own_ns: int = 0
     """Own code of all turns in it."""
+    known_ns: int = 0
+    """The part of that which is known to compute."""
+    computed_ns: float = 0.0
+    """How much of it did, or waited for the lock, most likely."""
 
     @property
     def share(self) -> float:
-        """The part of that own code that computed, or waited for the lock."""
-        open_at_once = self.own_ns / (self.end_ns - self.start_ns)
-        return min(1.0, self.wait_s / SWITCH_S / open_at_once) if open_at_once else 0.0
+        """The part of the rest that computed, or waited for the lock."""
+        rest_ns = self.own_ns - self.known_ns
+        wanted_ns = self.wait_s / SWITCH_S * (self.end_ns - self.start_ns) - self.computed_ns
+        return min(1.0, max(0.0, wanted_ns / rest_ns)) if rest_ns else 0.0
 
     @property
     def sure(self) -> float:
-        """The part of it for which the process can have used its CPU time."""
-        return min(self.share, self.cpu_s * 1e9 / self.own_ns) if self.own_ns else 0.0
+        """The part of own code for which the process can have used its CPU time."""
+        return min(1.0, self.cpu_s * 1e9 / self.own_ns) if self.own_ns else 0.0
 
 
 @dataclass(slots=True)
@@ -97,7 +110,8 @@ class _Moved:
     taken: int = 0
     sure: float = 0.0
     most: int = 0
-    from_loop: int = 0
+    loop: int = 0
+    """What may be the loop's or the interpreter's."""
 
 
 @dataclass(slots=True)
@@ -118,16 +132,22 @@ def share_interpreter(engine: Engine, stops: Mapping[str, Stops]) -> None:
     if not pressed:
         return
     sections = engine.rows(_OWN, instances=[*pressed])
+    known = _known(engine, sections)
     parts = []
-    for _, _, _, _, _, start, end, instance in sections:
+    for *_, start, end, instance, name in sections:
         found = _parts(pressed[instance], start, end)
+        computes = known[instance].get(name)
         for stretch, a, b in found:
             stretch.own_ns += b - a
+            if computes is not None:
+                stretch.known_ns += b - a
+                stretch.computed_ns += (b - a) * computes.likely
         parts.append(found)
     rows, moved = _Rows(), defaultdict[str, _Moved](_Moved)
     for section, found in zip(sections, parts, strict=True):
-        if found:
-            _divide(section, found, rows, moved[section[1]])
+        computes = known[section[7]].get(section[8])
+        if found or computes is not None:
+            _divide(section, found, computes, rows, moved[section[1]])
     engine.execute("DELETE FROM sections WHERE rowid IN (SELECT unnest($gone))", gone=rows.gone)
     engine.insert("sections", rows.new)
     _write_bounds(engine, moved)
@@ -149,15 +169,36 @@ def pressed_stretches(engine: Engine, stops: Mapping[str, Stops]) -> dict[str, l
         _THREADS_USED, borrowed=THREADPOOL_BORROWED.name, wait=Wait.THREADPOOL.value
     ):
         used[instance].append((a, b))
-    cpu: dict[str, dict[int, float]] = defaultdict(dict)
-    for instance, time_ns, value in engine.rows(_CPU_USED, name=CPU_TIME.name):
-        cpu[instance][time_ns] = value
+    cpu = _cpu_used(engine)
     found = {
         instance: _stretches(series, stops.get(instance), used[instance], cpu[instance])
         for instance, series in points.items()
         if used[instance]
     }
     return {instance: stretches for instance, stretches in found.items() if stretches}
+
+
+def _known(engine: Engine, sections: list[tuple[Any, ...]]) -> dict[str, dict[str, Computing]]:
+    """By process, the own code that is known to compute, by the name of its span."""
+    own: dict[str, list[Own]] = defaultdict(list)
+    for *_, start, end, instance, name in sections:
+        own[instance].append(Own(name, start, end))
+    known: dict[str, dict[str, Computing]] = defaultdict(dict)
+    readings = _cpu_used(engine)
+    for instance, stretches in own.items():
+        ends = engine.arrow(_ENDS, instance=instance)["end_ns"].to_numpy()
+        read_ns = np.array([*readings[instance]], dtype=np.int64)
+        cpu_s = np.array([*readings[instance].values()], dtype=np.float64)
+        known[instance] = computing(stretches, ends, read_ns, cpu_s)
+    return known
+
+
+def _cpu_used(engine: Engine) -> dict[str, dict[int, float]]:
+    """By process, CPU seconds used by the moment at which they were read."""
+    cpu: dict[str, dict[int, float]] = defaultdict(dict)
+    for instance, time_ns, value in engine.rows(_CPU_USED, name=CPU_TIME.name):
+        cpu[instance][time_ns] = value
+    return cpu
 
 
 def _stretches(
@@ -201,21 +242,26 @@ def _parts(stretches: list[Stretch], start: int, end: int) -> list[tuple[Stretch
 def _divide(
     section: tuple[Any, ...],
     found: list[tuple[Stretch, int, int]],
+    computes: Computing | None,
     rows: _Rows,
     moved: _Moved,
 ) -> None:
-    rowid, turn_id, trace_id, span_id, cause, start, end, _ = section
+    rowid, turn_id, trace_id, span_id, cause, start, end, *_ = section
     rows.gone.append(rowid)
     pieces: list[tuple[object, int, int]] = []
     at = start
     for stretch, a, b in found:
-        until = a + round((b - a) * stretch.share)
+        share = stretch.share if computes is None else computes.likely
+        sure = min(share, max(stretch.sure, 0.0 if computes is None else computes.sure))
+        until = a + round((b - a) * share)
         pieces += [(cause, at, a), (CPU, a, until)]
         at = until
         moved.taken += until - a
-        moved.sure += (b - a) * stretch.sure
-        moved.most += b - a
-        moved.from_loop += until - a if cause == LOOP else 0
+        moved.sure += (b - a) * sure if cause != LOOP else 0.0
+    # What computes may have done so, or waited for the lock, where nothing shows that threads compete.
+    most_ns = end - start if computes is not None else sum(b - a for _, a, b in found)
+    moved.most += most_ns
+    moved.loop += most_ns if cause == LOOP else 0
     pieces.append((cause, at, end))
     for name, a, b in pieces:
         if b > a:
@@ -231,7 +277,7 @@ def _write_bounds(engine: Engine, moved: Mapping[str, _Moved]) -> None:
         "SELECT turn_id, low_s, high_s FROM bounds WHERE cause = $cause", cause=LOOP
     )
     for turn_id, low_s, high_s in known:
-        lost_s = moved[turn_id].from_loop / 1e9 if turn_id in moved else 0.0
+        lost_s = moved[turn_id].loop / 1e9 if turn_id in moved else 0.0
         for column, value in zip(
             bounds.values(), (turn_id, LOOP, max(0.0, low_s - lost_s), high_s), strict=True
         ):

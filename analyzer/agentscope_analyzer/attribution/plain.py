@@ -45,7 +45,7 @@ def attribute_plain(
     _count(tree, causes, sections, outcome)
     parts, code = causes.pieces(sections)
     turn = tree.turn_of[tree.trace[parts.row]]
-    pieces = Pieces.joined(Pieces(turn, parts.start, parts.end, parts.row, code))
+    pieces = Pieces.joined(tree.axis(), Pieces(turn, parts.start, parts.end, parts.row, code))
     bounds = Bounds()
     pieces = starve_plain(tree, pieces, stops, bounds)
     pieces = send_plain(tree, pieces, bounds)
@@ -63,10 +63,9 @@ def _leave_twins(tree: PlainTree, twins: Container[str]) -> None:
 
 def _sessions(tree: PlainTree) -> pa.Array:
     """The session of each row that is a turn; leaves turns whose spans name several."""
-    column = tree.table["session"].combine_chunks()
-    column = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
-    encoded = column.dictionary_encode()
+    encoded = tree.table["session"].combine_chunks().dictionary_encode()
     code = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    code[code == pc.index(encoded.dictionary, "").as_py()] = -1
     told = np.full(len(tree.odd), -1, dtype=np.int64)
     for level in tree.levels:
         naming = level[code[level] >= 0]

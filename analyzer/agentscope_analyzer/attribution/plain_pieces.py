@@ -15,15 +15,23 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agentscope_analyzer.attribution.causes import CAUSE_NAMES, CLIENT_SEND, NOTHING, OWN_CODE
+from agentscope_analyzer.attribution.causes import (
+    CAUSE_NAMES,
+    CLIENT_SEND,
+    EVENT_LOOP,
+    FIRST_TOKEN,
+    NOTHING,
+    OWN_CODE,
+)
 from agentscope_analyzer.attribution.plain_tree import Flags, Ints, PlainTree
 from agentscope_analyzer.attribution.spans import Spans
-from agentscope_analyzer.attribution.starvation import Bound, starve
+from agentscope_analyzer.attribution.starvation import STOPS, Bound, starve
 from agentscope_analyzer.attribution.stops import Stops
 
 __all__ = ["Bounds", "Pieces", "send_plain", "starve_plain"]
 
 _NS = 1e9
+_CODES = 2 * OWN_CODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +57,13 @@ class Pieces:
         return (self.turn, self.start, self.end, self.row, self.code)
 
     @classmethod
-    def joined(cls, *parts: Pieces) -> Pieces:
-        """All of several that last for any time, in order."""
+    def joined(cls, axis: Ints, *parts: Pieces) -> Pieces:
+        """All of several that last for any time, in order; ``axis`` is ``PlainTree.axis()``."""
         columns = zip(*(part.columns for part in parts), strict=True)
         whole = cls(*(np.concatenate(column) for column in columns))
         lasting = np.flatnonzero(whole.end > whole.start)
-        return whole.at(lasting[np.lexsort((whole.start[lasting], whole.turn[lasting]))])
+        at = whole.start[lasting] + axis[whole.turn[lasting]]
+        return whole.at(lasting[np.argsort(at)])
 
 
 @dataclass(slots=True)
@@ -99,6 +108,7 @@ def starve_plain(
     found: list[tuple[int, int, int, int]] = []
     turns: list[int] = []
     counts: list[int] = []
+    delayed = Bounds()
     for first, last in _runs(hit.turn):
         turn = int(hit.turn[first])
         columns = (hit.start, hit.end, place, hit.code)
@@ -112,11 +122,28 @@ def starve_plain(
         turns.append(turn)
         counts.append(len(found))
         for code, bound in told.items():
-            bounds.add(turn, code, bound.low, bound.high)
+            (bounds if code in STOPS else delayed).add(turn, code, bound.low, bound.high)
     made = np.array(found, dtype=np.int64).reshape(-1, 4)
     turn_of = np.repeat(turns, np.diff([0, *counts]))
     new = Pieces(turn_of, made[:, 0], made[:, 1], rows[made[:, 2]], made[:, 3])
-    return Pieces.joined(pieces.at(~touched), new)
+    pieces = Pieces.joined(tree.axis(), pieces.at(~touched), new)
+    _settle(pieces, delayed, bounds)
+    return pieces
+
+
+def _settle(pieces: Pieces, delayed: Bounds, bounds: Bounds) -> None:
+    """``starvation.settle`` for all turns at once."""
+    wanted = np.array(delayed.turn, dtype=np.int64) * _CODES + delayed.code
+    order = np.argsort(wanted)
+    key = pieces.turn * _CODES + pieces.code
+    place = np.searchsorted(wanted[order], key)
+    hit = np.flatnonzero(place < len(wanted))
+    hit = hit[wanted[order][place[hit]] == key[hit]]
+    took_ns = np.zeros(len(wanted), dtype=np.int64)
+    np.add.at(took_ns, order[place[hit]], (pieces.end - pieces.start)[hit])
+    columns = (delayed.turn, delayed.code, delayed.low_ns, delayed.high_ns, took_ns.tolist())
+    for turn, code, low, high, took in zip(*columns, strict=True):
+        bounds.add(turn, code, took + low, took + high)
 
 
 def _touched(tree: PlainTree, pieces: Pieces, stops: Mapping[str, Stops]) -> Flags:
@@ -138,6 +165,9 @@ def _touched(tree: PlainTree, pieces: Pieces, stops: Mapping[str, Stops]) -> Fla
         known = following < len(ends)
         there, following = there[known], following[known]
         touched[there[starts[following] <= pieces.end[there]]] = True
+    # An answer's first part, which is not touched itself: the rule looks at both.
+    along = (pieces.row[1:] == pieces.row[:-1]) & (pieces.start[1:] == pieces.end[:-1])
+    touched[:-1] |= along & touched[1:] & (pieces.code[:-1] == FIRST_TOKEN)
     return touched
 
 
@@ -163,32 +193,54 @@ def send_plain(tree: PlainTree, pieces: Pieces, bounds: Bounds) -> Pieces:
     from_ns, wait_ns = np.full(n, np.iinfo(np.int64).max), np.zeros(n, dtype=np.int64)
     from_ns[turns] = tree.start[turns] + np.rint(first_byte_s[turns] * _NS).astype(np.int64)
     wait_ns[turns] = np.rint(wait_s[turns] * _NS).astype(np.int64)
-    is_own = (pieces.row == pieces.turn) & (pieces.code >= OWN_CODE)
-    is_own &= pieces.end > from_ns[pieces.turn]
-    own = pieces.at(is_own)
-    if not len(own):
+    late = (pieces.row == pieces.turn) & (pieces.end > from_ns[pieces.turn])
+    is_own = late & (pieces.code >= OWN_CODE)
+    own, blocked = pieces.at(is_own), pieces.at(late & (pieces.code == EVENT_LOOP))
+    if not len(own) and not len(blocked):
         return pieces
-    sent_from = np.maximum(own.start, from_ns[own.turn])
-    room = own.end - sent_from
+    own_ns, room = _room(own, from_ns)
+    both_ns = np.clip(wait_ns - own_ns, 0, _room(blocked, from_ns)[0])
     first = _firsts(own.turn)
     before = np.cumsum(room) - room
     before -= np.repeat(before[first], np.diff(first, append=len(own)))
-    taken = np.clip(wait_ns[own.turn] - before, 0, room)
-    sent_to = sent_from + taken
-    turns = own.turn[first]
-    own_ns, taken_ns = np.add.reduceat(room, first), np.add.reduceat(taken, first)
-    hidden_ns = np.maximum(0, tree.end[turns] - from_ns[turns] - own_ns)
-    low_ns = np.minimum(taken_ns, np.maximum(0, wait_ns[turns] - hidden_ns))
-    for turn, low, high in zip(turns.tolist(), low_ns.tolist(), taken_ns.tolist(), strict=True):
-        if high:
-            bounds.add(turn, CLIENT_SEND, low, high)
+    sent_from = np.maximum(own.start, from_ns[own.turn])
+    sent_to = sent_from + np.clip(wait_ns[own.turn] - before, 0, room)
+    _bound_sending(tree, turns, from_ns, wait_ns, own_ns, both_ns, bounds)
     sending = np.full(len(own), CLIENT_SEND, dtype=np.int64)
     return Pieces.joined(
+        tree.axis(),
         pieces.at(~is_own),
         Pieces(own.turn, own.start, sent_from, own.row, own.code),
         Pieces(own.turn, sent_from, sent_to, own.row, sending),
         Pieces(own.turn, sent_to, own.end, own.row, own.code),
     )
+
+
+def _room(some: Pieces, from_ns: Ints) -> tuple[Ints, Ints]:
+    """How long pieces last after a moment of their turn: by turn, and each."""
+    room = some.end - np.maximum(some.start, from_ns[some.turn])
+    of_turns = np.zeros(len(from_ns), dtype=np.int64)
+    np.add.at(of_turns, some.turn, room)
+    return of_turns, room
+
+
+def _bound_sending(
+    tree: PlainTree, turns: Ints, from_ns: Ints, wait_ns: Ints, own_ns: Ints, both_ns: Ints,
+    bounds: Bounds,
+) -> None:  # fmt: skip
+    """What is certain of sending, and what the blocked loop may have to leave to it."""
+    taken_ns = np.minimum(wait_ns, own_ns)
+    hidden_ns = np.maximum(0, tree.end[turns] - from_ns[turns] - own_ns[turns])
+    low_ns = np.minimum(taken_ns[turns], np.maximum(0, wait_ns[turns] - hidden_ns))
+    high_ns = taken_ns[turns] + both_ns[turns]
+    doubtful = {turn: int(both_ns[turn]) for turn in np.flatnonzero(both_ns).tolist()}
+    told = zip(bounds.turn, bounds.code, strict=True) if doubtful else ()
+    for i, (turn, code) in enumerate(told):
+        if code == EVENT_LOOP:
+            bounds.low_ns[i] = max(0, bounds.low_ns[i] - doubtful.get(turn, 0))
+    for turn, low, high in zip(turns.tolist(), low_ns.tolist(), high_ns.tolist(), strict=True):
+        if high:
+            bounds.add(turn, CLIENT_SEND, low, high)
 
 
 def _seconds(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:

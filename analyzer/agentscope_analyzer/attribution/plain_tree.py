@@ -23,6 +23,8 @@ Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 _MOST_LEVELS: Final = 64
+_MOST_NS: Final = 2**62
+"""All turns of a portion together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,23 @@ class PlainTree:
         kept = found.end > found.start
         return Sections(found.start[kept], found.end[kept], found.row[kept])
 
+    def axis(self) -> Ints:
+        """By row of a turn: what, added to its instants, puts the turns one behind the other.
+
+        So one number tells the order by turn and by time.
+        """
+        turns = self.turn_of[~self.odd]
+        lengths = self.end[turns] - self.start[turns]
+        shift = np.zeros(len(self.trace), dtype=np.int64)
+        shift[turns] = np.cumsum(lengths) - lengths - self.start[turns]
+        return shift
+
     def _find_turns(self) -> None:
         turns = np.flatnonzero(self.table["is_turn"].to_numpy())
         count = np.bincount(self.trace[turns], minlength=len(self.odd))
         self.odd |= count != 1
         self.turn_of[self.trace[turns]] = turns
+        self.leave(turns[self.end[turns] - self.start[turns] > _MOST_NS // (len(turns) + 1)])
 
     def _link(self) -> None:
         table, n = self.table, len(self.trace)

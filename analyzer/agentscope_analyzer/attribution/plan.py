@@ -41,6 +41,7 @@ __all__ = [
     "own_engine",
     "plan_for",
     "result_path",
+    "sweep_rows",
 ]
 
 _MEMORY_LIMIT: Final = "700MB"
@@ -76,14 +77,35 @@ def attribute_table(
     if plan.columnar and plan.marked and table.num_rows:  # a file may hold no trace
         table = attribute_plain(table, plan.stops, twins, outcome)
     if table.num_rows:
-        spans = Spans.from_table(with_asked(engine, table))
-        spans.twins = dict(twins)
-        Portion(spans, plan.marked, plan.stops, outcome).attribute()
+        _walk(plan, engine, table, twins, outcome)
     engine.execute(f"DELETE FROM {SWEEP_SPANS.name}")
     for rows in outcome.tables.pop(SWEEP_SPANS.name, ()):
         engine.load(SWEEP_SPANS.name, rows)
         outcome.totals.shared_s.update(equal_shares(engine))
     return outcome
+
+
+def sweep_rows(
+    plan: Plan, engine: Engine, table: pa.Table, twins: Mapping[str, dict[str, str]]
+) -> list[pa.Table]:
+    """The rows of ``sweep_spans`` for the prepared spans of whole traces, numbered from 0."""
+    outcome = Outcome()
+    if table.num_rows:
+        _walk(plan, engine, table, twins, outcome)
+    return outcome.tables.get(SWEEP_SPANS.name, [])
+
+
+def _walk(
+    plan: Plan,
+    engine: Engine,
+    table: pa.Table,
+    twins: Mapping[str, dict[str, str]],
+    outcome: Outcome,
+) -> None:
+    """Attribute turn by turn."""
+    spans = Spans.from_table(with_asked(engine, table))
+    spans.twins = dict(twins)
+    Portion(spans, plan.marked, plan.stops, outcome).attribute()
 
 
 def attribute_file(plan: Plan, engine: Engine, path: Path, folder: Path, number: int) -> Outcome:

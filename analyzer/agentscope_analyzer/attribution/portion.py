@@ -15,7 +15,7 @@ from agentscope_analyzer.attribution.critical_path import Section, critical_path
 from agentscope_analyzer.attribution.outcome import UNMARKED, Outcome
 from agentscope_analyzer.attribution.sending import send
 from agentscope_analyzer.attribution.spans import Spans
-from agentscope_analyzer.attribution.starvation import Bound, starve
+from agentscope_analyzer.attribution.starvation import Bound, settle, starve
 from agentscope_analyzer.attribution.stops import Stops
 from agentscope_analyzer.attribution.tree import Forest, adopt, link, prepare
 from agentscope_analyzer.attribution.turns import find_turns
@@ -73,6 +73,7 @@ class Portion:
                     pieces = back_off(pieces, spans, slept)
                 if self.stops:
                     pieces = starve(pieces, spans, self.stops, bounds)
+                    settle(pieces, bounds)
                 if send_waits[turn] and first_bytes[turn] is not None:
                     pieces = send(pieces, turn, first_bytes[turn], send_waits[turn], bounds)
                 if slept:

@@ -164,7 +164,7 @@ def with_asked(engine: Engine, table: pa.Table) -> pa.Table:
 
 
 def turn_names(engine: Engine) -> pa.Table:
-    """The names of marked turns in a whole run."""
+    """The names of turns in a whole run."""
     return engine.arrow(questions()[_TURN_NAMES].body)
 
 

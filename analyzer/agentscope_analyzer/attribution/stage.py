@@ -7,6 +7,8 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from agentscope_analyzer.attribution.interpreter import pressed_stretches, share_interpreter
 from agentscope_analyzer.attribution.kept import Kept
 from agentscope_analyzer.attribution.outcome import UNMARKED, AttributionSummary, Totals
@@ -16,15 +18,16 @@ from agentscope_analyzer.attribution.plan import (
     attribute_table,
     plan_for,
     result_path,
+    sweep_rows,
 )
 from agentscope_analyzer.attribution.spans import find_twins, load_portions, use_turn_names
-from agentscope_analyzer.attribution.sweep import largest_difference
-from agentscope_analyzer.attribution.tables import BOUNDS, SECTIONS, create_tables
+from agentscope_analyzer.attribution.sweep import largest_difference, numbered_from
+from agentscope_analyzer.attribution.tables import BOUNDS, SECTIONS, SWEEP_SPANS, create_tables
 from agentscope_analyzer.attribution.workers import attribute_all
 from agentscope_analyzer.engine import Engine
 from agentscope_analyzer.engine.schema import SPANS
 
-__all__ = ["UNMARKED", "AttributionSummary", "attribute"]
+__all__ = ["UNMARKED", "AttributionSummary", "attribute", "prepare_sweep"]
 
 
 def attribute(engine: Engine, *, columnar: bool = True) -> AttributionSummary:
@@ -47,6 +50,23 @@ def attribute(engine: Engine, *, columnar: bool = True) -> AttributionSummary:
     if kept is not None and draft is not None:
         kept.save(draft, engine, summary)
     return summary
+
+
+def prepare_sweep(engine: Engine) -> None:
+    """Fill ``sweep_spans`` with all turns of the run: what ``attribution/equal_share`` reads.
+
+    ``attribute`` asks that question portion by portion and keeps the answers alone.
+    """
+    engine.execute(f"DELETE FROM {SWEEP_SPANS.name}")
+    plan = plan_for(engine, columnar=False)
+    use_turn_names(engine, plan.turn_names)
+    twins = find_twins(engine)
+    turns = spans = 0
+    for table in load_portions(engine, marked=plan.marked):
+        for rows in sweep_rows(plan, engine, table, twins):
+            engine.load(SWEEP_SPANS.name, numbered_from(rows, turns, spans))
+            turns += pc.max(rows["turn"]).as_py() + 1
+            spans += pc.max(rows["span"]).as_py() + 1
 
 
 def _attribute(engine: Engine, plan: Plan, draft: Path | None) -> AttributionSummary:

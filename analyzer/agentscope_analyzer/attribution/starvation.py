@@ -10,21 +10,19 @@ tool or context loading took, that was not running there: it awaited something t
 program, a queue, a worker thread). Then only the blocks that it began or ended with held it up; those
 in the middle were others', and count in its upper bound alone.
 
-Only a stop that an await's end fell into, or came just after, can have delayed it. So for an await
-that ended at e: the last stop that began by e counts unless it was over 15 ms earlier, and with it
-the one before if the gap between the two is at most 15 ms. Not more: each round of a loop runs all
-that was ready when it began, so what the rounds before these delayed had gone on by then. For the
-same reason a round that had begun by e and went on (with the steps of others, or with the own step
-that was resumed at e) delayed the await by all that it had run by e: that part is certain. What was
-awaited was ready at some moment of what comes before that. Awaits of the same kind tell at which,
-most likely (``readiness``); where there are too few of them all moments are as likely, so it is half.
+Only a stop that an await's end fell into, or came just after, can have delayed it, with the rounds of
+the loop that led there (``rounds``): one that took the news in, and the one in which they came. What
+was awaited was ready at some moment in between. Awaits of the same kind tell at which, most likely
+(``readiness``); where there are too few of them all moments are as likely, so it is half. A streamed
+answer that ended in the same stop as it began may have been there as a whole.
 
 A collector pause within a block is the collector's, a freeze within either is the CPU quota's: the
 container had used it up, and the kernel ran none of its threads. Where a freeze may have been a little
 earlier or later than told, only its middle is certain.
 
-How near the estimate comes to the truth says ``readiness``; the upper bound was above it every time,
-1.0 to 2.1 times. A single await can be far off: quote sums.
+How near the estimate comes to the truth says ``readiness``; the upper bound was 1.0 to 2.4 times the
+truth. A single await can be far off: quote sums. What was delayed has bounds as well, as much wider
+than what is left of it as the stops' are.
 
 A call that began and ended within one block was no await: the loop did not run in between, so the
 call was made synchronously, and all of it is the loop's. (A call made in a worker thread can look
@@ -42,7 +40,9 @@ from typing import Final
 from agentscope.conventions import MIN_LOOP_BLOCK_S
 from agentscope_analyzer.attribution.causes import (
     EVENT_LOOP,
+    FIRST_TOKEN,
     GC,
+    GENERATION,
     NOTHING,
     OWN_CODE,
     RATE_LIMIT,
@@ -50,17 +50,19 @@ from agentscope_analyzer.attribution.causes import (
     THROTTLED,
     Piece,
 )
-from agentscope_analyzer.attribution.readiness import Readiness
+from agentscope_analyzer.attribution.readiness import OURS, Readiness
 from agentscope_analyzer.attribution.spans import Spans
 from agentscope_analyzer.attribution.stops import Delay, Stop, Stops
 
-__all__ = ["Bound", "starve"]
+__all__ = ["STOPS", "Bound", "settle", "starve"]
 
 _AT_ONCE_NS: Final = round(MIN_LOOP_BLOCK_S * 1e9)
 """Own code that goes on for longer on the loop is a block: beyond this it had awaited something."""
 
 UNKNOWN_PART: Final = 0.5
 """All moments as likely."""
+
+_OURS: Final = frozenset(f"wait.{wait}" for wait in OURS)
 
 _AT_THE_END: Final = (THROTTLED, GC, EVENT_LOOP)
 """Causes of an await's lateness in the order in which they are put at its end."""
@@ -74,10 +76,26 @@ class Bound:
     high: int = 0
 
 
+STOPS: Final = frozenset({EVENT_LOOP, GC, THROTTLED})
+
+
+def settle(pieces: list[Piece], bounds: dict[int, Bound]) -> None:
+    """Complete what ``starve`` added: the bounds of what was delayed, from how long it took in all."""
+    for code, bound in bounds.items():
+        if code not in STOPS:
+            took_ns = sum(b - a for a, b, _, cause in pieces if cause == code)
+            bound.low += took_ns
+            bound.high += took_ns
+
+
 def starve(
     pieces: list[Piece], spans: Spans, stops: dict[str, Stops], bounds: dict[int, Bound]
 ) -> list[Piece]:
-    """Give what the stops explain to them; adds to ``bounds`` by code of the cause."""
+    """Give what the stops explain to them; adds to ``bounds`` by code of the cause.
+
+    Those of the stops are whole; those of what they delayed say by how much less and more it may
+    have been than what is left of it.
+    """
     if not pieces:
         return pieces
     turn_start, turn_end = pieces[0][0], pieces[-1][1]
@@ -89,7 +107,7 @@ def starve(
     for piece in pieces:
         start, end, row, code = piece
         stopped = stops.get(spans.instance[row])
-        if stopped is None:
+        if stopped is None or start == end:
             out.append(piece)
             continue
         shift = spans.shift.get(row, 0)  # the stops are on the process's own clock
@@ -102,15 +120,28 @@ def starve(
         if stopped.hold(spans.raw_start[row] - shift, spans.raw_end[row] - shift):
             inside = stopped.within(start - shift, end - shift)
             _cut_out(out, piece, inside, shift, bounds, certain=False)
+            held_ns = sum(stop.end_ns - stop.start_ns for stop in inside)
+            bounds.setdefault(code, Bound()).high += held_ns
             continue
         if end < turn_end and (end == spans.raw_end[row] or code in (RATE_LIMIT, RETRY)):
-            late = stopped.delay(start - shift, end - shift)
+            answer = _answer(out, piece) if code == GENERATION else [piece]
+            ours = spans.role[row] in _OURS
+            late = stopped.delay(answer[0][0] - shift, end - shift, ours=ours)
             if late is not None:
                 part = _part(piece, spans, late, stopped.readiness, shift)
-                _cut_end(out, piece, late, part, bounds)
+                del out[len(out) - len(answer) + 1 :]
+                _cut_end(out, answer, late, part, bounds)
                 continue
         out.append(piece)
     return out
+
+
+def _answer(out: list[Piece], last: Piece) -> list[Piece]:
+    """The pieces of a streamed answer that ``last`` ends: it may have been there at its first chunk."""
+    start, _, row, _ = last
+    if out and out[-1][1:] == (start, row, FIRST_TOKEN):
+        return [out[-1], last]
+    return [last]
 
 
 def _held_up(
@@ -160,29 +191,43 @@ def _cut_out(
 
 def _part(piece: Piece, spans: Spans, late: Delay, readiness: Readiness, shift: int) -> float:
     """The part of what may have been lateness that was, most likely."""
-    start, _, row, _ = piece
-    if start != spans.raw_start[row]:  # something came first: how long the rest takes is open
+    _, end, row, _ = piece
+    if end != spans.raw_end[row]:  # a sleep between two attempts
         return UNKNOWN_PART
-    least_ns, most_ns = late.since_ns - (start - shift), late.sure_ns - (start - shift)
+    start = spans.raw_start[row] - shift
+    least_ns, most_ns = late.since_ns - start, late.sure_ns - start
     took_ns = readiness.expected_ns(spans.await_kind(row), least_ns, most_ns)
     return late.part(took_ns - least_ns)
 
 
 def _cut_end(
-    out: list[Piece], piece: Piece, late: Delay, part: float, bounds: dict[int, Bound]
+    out: list[Piece], pieces: list[Piece], late: Delay, part: float, bounds: dict[int, Bound]
 ) -> None:
-    start, end, row, code = piece
     likely = {}
+    _, end, row, _ = pieces[-1]
     for cause, (least_ns, most_ns) in late.bounds().items():
         bound = bounds.setdefault(cause, Bound())
         bound.low += least_ns
         bound.high += most_ns
         likely[cause] = least_ns + int(part * (most_ns - least_ns))
     at = end - sum(likely.values())
-    if at > start:
-        out.append((start, at, row, code))
+    _doubt(pieces, at, sum(likely.values()), late, bounds)
+    out += [(a, min(b, at), row, code) for a, b, _, code in pieces if a < at]
     for cause in _AT_THE_END:
         length = likely.get(cause, 0)
         if length:
             out.append((at, at + length, row, cause))
             at += length
+
+
+def _doubt(
+    pieces: list[Piece], at: int, taken_ns: int, late: Delay, bounds: dict[int, Bound]
+) -> None:
+    """Note what is left of the pieces until ``at`` and may be lateness too, and the other way round."""
+    bounds.setdefault(pieces[-1][3], Bound()).high += taken_ns - (late.until_ns - late.sure_ns)
+    less_ns = late.until_ns - late.since_ns - taken_ns
+    for start, end, _, code in reversed(pieces):
+        part_ns = min(less_ns, max(0, min(end, at) - start))
+        if part_ns > 0:
+            bounds.setdefault(code, Bound()).low -= part_ns
+            less_ns -= part_ns

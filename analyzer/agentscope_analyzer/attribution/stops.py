@@ -17,14 +17,13 @@ import numpy.typing as npt
 from agentscope.conventions import START_UNCERTAINTY, RuntimeEvent
 from agentscope_analyzer.attribution.causes import EVENT_LOOP, GC, THROTTLED
 from agentscope_analyzer.attribution.readiness import Readiness, learn_readiness
+from agentscope_analyzer.attribution.rounds import ADJACENT_NS, Flags, Ints, Rounds, Window
 from agentscope_analyzer.engine import Engine
 
 __all__ = ["Delay", "Stop", "Stops", "load_stops"]
 
 Interval = tuple[int, int]
-_Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
-_Flags = npt.NDArray[np.bool_]
 
 Freeze = tuple[int, int, int]
 """Start, end, and by how many nanoseconds it may have been earlier or later."""
@@ -34,9 +33,6 @@ _STOPS: Final = (
     RuntimeEvent.GC_PAUSE.value,
     RuntimeEvent.CPU_THROTTLED.value,
 )
-
-ADJACENT_NS: Final = 15_000_000
-"""Longest gap between a stop and what it delayed: a few callbacks of the backed-up loop."""
 
 
 class Stop(NamedTuple):
@@ -81,10 +77,9 @@ class Stops:
     """How long awaits take by nature, in this process and its like."""
     timeline: list[Stop] = field(default_factory=list)
     """Freezes, pauses without the freezes in them, and blocks without either."""
+    rounds: Rounds = field(init=False)
     _still: list[Interval] = field(default_factory=list)
-    _block_starts: list[int] = field(default_factory=list)
     _still_starts: list[int] = field(default_factory=list)
-    _busy_since: list[int] = field(default_factory=list)
     _timeline_ends: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -100,12 +95,9 @@ class Stops:
             + [Stop(a, b, THROTTLED) for a, b in _without(freezes, doubtful)]
             + [Stop(a, b, THROTTLED, sure=False) for a, b in doubtful]
         )
-        self._block_starts = [a for a, _ in self.blocks]
+        self.rounds = Rounds(self.blocks)
         self._still_starts = [a for a, _ in self._still]
         self._timeline_ends = [stop.end_ns for stop in self.timeline]
-        for i, (a, _) in enumerate(self.blocks):
-            joined = i > 0 and a - self.blocks[i - 1][1] <= ADJACENT_NS
-            self._busy_since.append(self.blocks[i - 1][0] if joined else a)
 
     def still(self, start_ns: int, end_ns: int) -> dict[int, int]:
         """What a stretch in which nothing went on for an await was spent on, by code of the cause."""
@@ -120,8 +112,7 @@ class Stops:
 
     def hold(self, start_ns: int, end_ns: int) -> bool:
         """Whether a call lay wholly within one block, so that it was made synchronously."""
-        i = bisect_right(self._block_starts, start_ns) - 1
-        return i >= 0 and end_ns <= self.blocks[i][1]
+        return self.rounds.hold(start_ns, end_ns)
 
     def touch(self, start_ns: int, end_ns: int) -> bool:
         """Whether there is any stop in a window."""
@@ -138,44 +129,42 @@ class Stops:
             found.append(Stop(max(a, start_ns), min(b, end_ns), code, sure))
         return found
 
-    def delay(self, start_ns: int, end_ns: int) -> Delay | None:
-        """By how much an await may have ended late; None where no stop delayed it."""
-        i = bisect_right(self._block_starts, end_ns) - 1
-        if i >= 0 and end_ns - self.blocks[i][1] < ADJACENT_NS:
-            since, until = max(self._busy_since[i], start_ns), min(self.blocks[i][1], end_ns)
-            if until > since:
-                # What a round of the loop runs was ready when the round began.
-                late = end_ns < self.blocks[i][1]
-                return Delay(since, max(self.blocks[i][0], since) if late else until, until, self)
-        i = bisect_right(self._still_starts, end_ns) - 1
-        if i >= 0 and end_ns - self._still[i][1] < ADJACENT_NS:
-            since, until = max(self._still[i][0], start_ns), min(self._still[i][1], end_ns)
-            if until > since:
-                return Delay(since, until, until, self)
-        return None
+    def delay(self, start_ns: int, end_ns: int, *, ours: bool = False) -> Delay | None:
+        """By how much an await may have ended late; None where no stop delayed it.
 
-    def between(self, start: _Ints, end: _Ints) -> tuple[_Floats, _Floats, _Flags]:
+        ``ours``: it was the process's own code that gave what was awaited.
+        """
+        window = self.rounds.window(start_ns, end_ns, ours=ours)
+        if window is None:
+            i = bisect_right(self._still_starts, end_ns) - 1
+            if i < 0 or end_ns - self._still[i][1] >= ADJACENT_NS:
+                return None
+            since, until = max(self._still[i][0], start_ns), min(self._still[i][1], end_ns)
+            if until <= since:
+                return None
+            window = Window(since, until, until)
+        return Delay(*window, self)
+
+    def between(self, start: Ints, end: Ints, ours: Flags) -> tuple[_Floats, _Floats, Flags]:
         """Of many awaits: how long each took by nature, at least and at most, and if it was one.
 
         What began and ended within one block was a synchronous call and is no await.
         """
         low = (end - start).astype(np.float64)
-        high, awaited = low.copy(), np.ones(len(low), dtype=np.bool_)
-        still = np.array(self._still, dtype=np.int64).reshape(-1, 2)
-        blocks = np.array(self.blocks, dtype=np.int64).reshape(-1, 2)
-        for stopped, since in ((still, still[:, 0]), (blocks, np.array(self._busy_since))):
-            if not len(stopped):
-                continue
-            i = np.searchsorted(stopped[:, 0], end, "right") - 1
-            first, last = stopped[i, 0], stopped[i, 1]
-            until, since_ns = np.minimum(last, end), np.maximum(since[i], start)
-            hit = (i >= 0) & (end - last < ADJACENT_NS) & (until > since_ns)
-            late = end < last
-            low = np.where(hit, since_ns - start, low)
-            high = np.where(hit, np.where(late, np.maximum(first, since_ns), until) - start, high)
-            if stopped is blocks:
-                awaited = ~((i >= 0) & (start >= first) & (end <= last))
-        return low, high, awaited
+        high = low.copy()
+        if self._still:
+            still = np.array(self._still, dtype=np.int64)
+            i = np.searchsorted(still[:, 0], end, "right") - 1
+            since, until = np.maximum(still[i, 0], start), np.minimum(still[i, 1], end)
+            hit = (i >= 0) & (end - still[i, 1] < ADJACENT_NS) & (until > since)
+            low = np.where(hit, since - start, low)
+            high = np.where(hit, until - start, high)
+        if not self.blocks:
+            return low, high, np.ones(len(low), dtype=np.bool_)
+        windows = self.rounds.windows(start, end, ours)
+        low = np.where(windows.late, windows.since_ns - start, low)
+        high = np.where(windows.late, windows.sure_ns - start, high)
+        return low, high, ~self.rounds.synchronous(start, end)
 
 
 def load_stops(engine: Engine) -> dict[str, Stops]:

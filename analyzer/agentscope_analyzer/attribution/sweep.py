@@ -6,11 +6,14 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from agentscope.conventions import CAUSES
 from agentscope_analyzer.engine import Engine
 from agentscope_analyzer.sql import questions
 
-__all__ = ["equal_shares", "largest_difference"]
+__all__ = ["equal_shares", "largest_difference", "numbered_from"]
 
 _PORTION_SPANS: Final = 1_000_000
 
@@ -32,6 +35,18 @@ def equal_shares(engine: Engine) -> dict[str, float]:
         ):
             shares[row["cause"]] += row["wall_s"]
     return dict(shares)
+
+
+def numbered_from(rows: pa.Table, turns: int, spans: int) -> pa.Table:
+    """Rows of ``sweep_spans`` with numbers that go on where those of an earlier portion ended."""
+    parent = pc.if_else(pc.less(rows["parent"], 0), rows["parent"], pc.add(rows["parent"], spans))
+    for name, numbers in (
+        ("turn", pc.add(rows["turn"], turns)),
+        ("span", pc.add(rows["span"], spans)),
+        ("parent", parent),
+    ):
+        rows = rows.set_column(rows.column_names.index(name), name, numbers)
+    return rows
 
 
 def largest_difference(

@@ -6,7 +6,8 @@ learns in each process which routes serve turns, so one that fails early in a fr
 yet known to it (``_prepared_spans.sql`` marks it by service and name). In traces of other instrumentations a turn is what stands at the
 top of a model's work: the topmost SERVER span that has an inference or an agent below it; where no
 SERVER span is above that work, the topmost agent; failing both, the topmost span that is not itself
-a call of something else.
+a call of something else. A request of the same service and route that failed before a model was asked
+is a turn too: its user waited for an answer as the others did.
 
 A turn within a turn (a marked block within a marked request, an agent service that asks another one)
 is part of the outer one: its time would be counted twice.
@@ -50,6 +51,8 @@ def _stand_ins(forest: Forest) -> dict[int, str]:
     tops: dict[int, _Top] = {}
     found: dict[int, str] = {}
     for row in forest.rows:
+        if spans.is_turn[row]:
+            found[row] = "failed server"
         if spans.role[row] in ("inference", "agent"):
             top = _top(forest, row, tops)
             if top.server >= 0:

@@ -15,13 +15,17 @@ PAUSE = {"runtime_event": "gc_pause", "trace_id": f"{3:032x}"}
 
 @pytest.fixture
 def compete(span):
-    """``compete(wait_ms, spans, threads=2)``: causes and bounds, with a point a second for 4 s."""
+    """``compete(wait_ms, spans, threads=2)``: causes and bounds, with a point a second for 4 s.
+
+    ``cpu_s`` is what the process uses in each second, or one figure for each of them.
+    """
 
     def told(wait_ms, *spans, threads=2, cpu_s=1.0):
+        used = [cpu_s] * 4 if isinstance(cpu_s, float) else cpu_s
         gauges = {
             "agentscope.interpreter.lock_wait": lambda i: wait_ms / 1e3,
             "agentscope.threadpool.borrowed": lambda i: threads,
-            "process.cpu.time": lambda i: i * cpu_s,
+            "process.cpu.time": lambda i: sum(used[:i]),
         }
         with Engine.in_memory(threads=1) as engine:
             columns = sorted({name for one in spans for name in one})
@@ -37,7 +41,7 @@ def compete(span):
                         "value": value(i),
                     }
                     for name, value in gauges.items()
-                    for i in range(5)
+                    for i in range(len(used) + 1)
                 ],
             )
             attribute(engine)
@@ -84,12 +88,36 @@ def test_of_four_tools_two_can_compute(compete, span):
     assert bounds == [("runtime.cpu", 4000, 16000)]
 
 
+def test_what_computes_when_it_is_alone_waits_for_the_lock_when_it_is_not(compete, span):
+    """One tool a second computes for longer and longer; of four at once none awaits anything, though
+    a ready thread waits for two only."""
+    spans, cpu_s = [], []
+    for i in range(30):
+        length = 300 + 20 * i
+        spans += calls(span, i, 1000 * i, 1000 * i + length)
+        cpu_s.append(length / 1000)
+    for i in range(30, 34):
+        spans += calls(span, i, 30_000, 34_000)
+    causes, bounds = compete(10.0, *spans, cpu_s=[*cpu_s, *[1.0] * 4])
+    assert causes == {"runtime.cpu": 17_700 + 16_000}
+    assert bounds == [("runtime.cpu", pytest.approx(33_700, rel=0.01), 33_700)]
+
+
+def calls(span, number, start, end):
+    """A turn that is one tool."""
+    trace = {"trace_id": f"{number + 10:032x}"}
+    return (
+        span(f"turn{number}", "", start, end, is_turn=True, **trace),
+        span(f"tool{number}", f"turn{number}", start, end, tool="score", name="tool", **trace),
+    )
+
+
 def test_a_loop_that_stood_still_meanwhile_waited_for_the_same_lock(compete, span):
-    """Blocks in the tool's time are the interpreter's; the loop's certain part is less by them."""
+    """Blocks in the tool's time are the interpreter's, for which nobody vouches: neither part is certain."""
     block = span("block", "", 2500, 3900, **BLOCK)
     assert compete(15.0, *tool(span, block), cpu_s=1.0) == (
         {"llm.first_token": 2000, "runtime.cpu": 2000},
-        [("runtime.cpu", 2000, 2000), ("runtime.event_loop", 0, 1400)],
+        [("runtime.cpu", 600, 2000), ("runtime.event_loop", 0, 1400)],
     )
 
 

@@ -62,7 +62,7 @@ def test_an_answer_that_came_during_a_freeze_was_late_by_half_of_it(tell, span, 
         ("select", "runtime.throttled", 72, 100),
         ("turn", "unattributed", 100, 120),
     ]
-    assert story.bounds == [("turn", "runtime.throttled", 0, 56)]
+    assert story.bounds == [("turn", "db.query", 44, 100), ("turn", "runtime.throttled", 0, 56)]
 
 
 def test_a_block_that_a_freeze_prolonged_is_divided(tell, span):

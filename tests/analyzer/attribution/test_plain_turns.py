@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentscope_analyzer.attribution.outcome import Totals
+from agentscope_analyzer.attribution.plain_pieces import Pieces
 from agentscope_analyzer.attribution.plan import WRITTEN, attribute_table, plan_for
 from agentscope_analyzer.attribution.spans import prepared_spans, turn_names, use_turn_names
 from agentscope_analyzer.attribution.tables import create_tables
@@ -142,6 +144,38 @@ def test_plain_turns_get_the_rows_that_the_walk_gives(
     engine: Engine, spans: list[dict[str, Any]]
 ) -> None:
     """Whatever the turns are: the same rows, totals and anomalies, to the nanosecond."""
+    agree(engine, spans)
+
+
+def test_turns_of_centuries_get_the_rows_that_the_walk_gives(engine: Engine) -> None:
+    """Turns too long to be put one behind the other in 64 bits are walked, not mixed up."""
+    century_ms = 100 * 365 * 86_400 * 1_000
+    spans = []
+    for trace in (1, 2, 3):
+        begin_ms = trace * 1_000
+        spans += [
+            span(trace, 0, "", begin_ms, begin_ms + century_ms, is_turn=True, kind="SERVER"),
+            span(trace, 1, "0", begin_ms + 5, begin_ms + 9, kind="CLIENT", db_system="sqlite"),
+        ]
+    agree(engine, spans)
+
+
+def test_pieces_of_several_parts_stand_in_order_of_turn_and_time() -> None:
+    """Turns at rows 0 and 2 that last from 10 to 30 and from 0 to 20; nothing of no length is kept."""
+    axis = np.array([-10, 0, 20])
+    turn, start, end = [2, 0, 2], [0, 25, 7], [5, 30, 20]
+    first = Pieces(*(np.array(column) for column in (turn, start, end, turn, turn)))
+    turn, start, end = [0, 2, 0], [10, 5, 25], [25, 7, 25]
+    second = Pieces(*(np.array(column) for column in (turn, start, end, turn, turn)))
+
+    joined = Pieces.joined(axis, first, second)
+
+    places = list(zip(*(column.tolist() for column in joined.columns[:3]), strict=True))
+    assert places == [(0, 10, 25), (0, 25, 30), (2, 0, 5), (2, 5, 7), (2, 7, 20)]
+
+
+def agree(engine: Engine, spans: list[dict[str, Any]]) -> None:
+    """Attribute these spans both ways and compare."""
     engine.execute("DELETE FROM spans")
     columns = sorted({name for row in spans for name in row})
     engine.insert("spans", {name: [row.get(name) for row in spans] for name in columns})

@@ -65,7 +65,10 @@ def test_bounds_do_not_depend_on_the_estimate(tell, span):
         span("block", "", 50, 150, trace_id=f"{2:032x}", **BLOCK),
         *undelayed(span, 60, 12),
     )
-    assert story.bounds == [("turn", "runtime.event_loop", 0, 100)]
+    assert story.bounds == [
+        ("turn", "db.query", 50, 150),
+        ("turn", "runtime.event_loop", 0, 100),
+    ]
 
 
 def test_a_distribution_is_found_again_though_most_of_it_was_hidden() -> None:

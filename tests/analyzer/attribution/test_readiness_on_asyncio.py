@@ -16,6 +16,8 @@ import pytest
 MOMENT = struct.Struct("d")
 SHORT_S, LONG_S = 0.004, 0.4
 MIN_BLOCK_NS = 5_000_000
+MAX_COST_NS = 2_000_000
+"""What an await costs by itself is no more than this, also where all of them are late."""
 
 
 def serve() -> None:
@@ -83,9 +85,14 @@ def measured(port: int, connections: int, block_s: float, blocks: float, seconds
 
 
 @pytest.mark.proofs
-@pytest.mark.parametrize(("connections", "block_s", "blocks"), [(10, 0.1, 0.15), (20, 0.2, 0.1)])
+@pytest.mark.parametrize(
+    ("connections", "block_s", "blocks"), [(10, 0.1, 0.15), (20, 0.2, 0.1), (40, 0.01, 1.0)]
+)
 def test_lateness_is_found_to_a_quarter(tell, span, connections, block_s, blocks):
-    """Of short awaits, which are nearly all lateness, and of long ones; a wrong rule finds half."""
+    """Of short awaits, which are nearly all lateness, and of long ones; a wrong rule finds half.
+
+    In the last case one round follows the other, and what comes waits for two of them to end.
+    """
     with subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -115,7 +122,7 @@ def test_lateness_is_found_to_a_quarter(tell, span, connections, block_s, blocks
     )
     for kind in ("short", "long"):
         late = sorted(end - answered for name, _, answered, end in awaits if name == kind)
-        undelayed_ns = late[len(late) // 20]
+        undelayed_ns = min(late[len(late) // 20], MAX_COST_NS)
         true_ns = sum(max(0, one - undelayed_ns) for one in late)
         assert 0.75 < found[kind] / true_ns < 1.25, kind
 

@@ -40,7 +40,10 @@ def test_a_block_that_ended_just_before_the_answer_came_took_half_of_itself(tell
         ("chat", "unattributed", 80, 90),
         ("turn", "unattributed", 90, 100),
     ]
-    assert story.bounds == [("turn", "runtime.event_loop", 0, 40)]
+    assert story.bounds == [
+        ("turn", "llm.first_token", 40, 80),
+        ("turn", "runtime.event_loop", 0, 40),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,10 @@ def test_a_backed_up_loop_delays_by_two_rounds_at_most(tell, span):
         ("select", "runtime.event_loop", 120, 150),
         ("turn", "unattributed", 150, 200),
     ]
-    assert story.bounds == [("turn", "runtime.event_loop", 0, 60)]
+    assert story.bounds == [
+        ("turn", "db.query", 90, 150),
+        ("turn", "runtime.event_loop", 0, 60),
+    ]
 
 
 def test_a_step_that_blocks_the_loop_itself_was_late_by_what_came_before(tell, span):
@@ -99,7 +105,10 @@ def test_a_step_that_blocks_the_loop_itself_was_late_by_what_came_before(tell, s
         ("tool", "tool.execution", 160, 180),
         ("turn", "unattributed", 180, 200),
     ]
-    assert story.bounds == [("turn", "runtime.event_loop", 60.5, 100)]
+    assert story.bounds == [
+        ("turn", "llm.first_token", 60, 99.5),
+        ("turn", "runtime.event_loop", 60.5, 100),
+    ]
 
 
 def test_a_synchronous_call_is_the_loops_as_for_everybody_else(tell, span):
@@ -119,7 +128,10 @@ def test_a_synchronous_call_is_the_loops_as_for_everybody_else(tell, span):
         ("turn", "runtime.event_loop", 90, 91),
         ("turn", "unattributed", 91, 100),
     ]
-    assert story.bounds == [("turn", "runtime.event_loop", 6, 82)]
+    assert story.bounds == [
+        ("turn", "llm.first_token", 0, 76),
+        ("turn", "runtime.event_loop", 6, 82),
+    ]
 
 
 def test_a_stream_is_late_only_at_its_end(tell, span):
@@ -175,6 +187,7 @@ def test_a_collector_pause_is_the_collectors_also_within_a_block(tell, span):
         ("turn", "unattributed", 170, 200),
     ]
     assert story.bounds == [
+        ("turn", "db.query", 40, 100),
         ("turn", "runtime.event_loop", 20, 60),
         ("turn", "runtime.gc", 20, 40),
     ]
@@ -192,7 +205,7 @@ def test_a_pause_alone_delays_an_await_too(tell, span):
         ("select", "runtime.gc", 71, 80),
         ("turn", "unattributed", 80, 100),
     ]
-    assert story.bounds == [("turn", "runtime.gc", 0, 18)]
+    assert story.bounds == [("turn", "db.query", 62, 80), ("turn", "runtime.gc", 0, 18)]
 
 
 def test_waking_up_late_from_a_back_off_is_the_loops(tell, span):

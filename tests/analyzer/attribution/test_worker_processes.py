@@ -105,7 +105,7 @@ def test_a_worker_that_dies_is_told_in_one_line(
     monkeypatch.setattr("agentscope_analyzer.engine.duckdb_engine.usable_cores", lambda: 2)
     capfd.readouterr()
     assert main(["analyze", str(run)]) == 2
-    assert "agentscope analyze: a worker process" in capfd.readouterr().err.splitlines()[-1]
+    assert "agentscope analyze: error: a worker process" in capfd.readouterr().err.splitlines()[-1]
 
 
 def test_a_worker_takes_no_module_from_the_folder_it_is_started_in(

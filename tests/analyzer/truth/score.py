@@ -20,7 +20,7 @@ from planted.scoring import CHANCE, Score, score_of, wilson
 
 HEAD = (
     f"{'class':<17}{'n':>4} {'right':>6} {'95 % interval':>15} {'largest span':>13} "
-    f"{'share error':>22} {'ceiling error':>15} {'false alarms':>13}"
+    f"{'share error':>22} {'bounds held':>12} {'ceiling error':>15} {'false alarms':>13}"
 )
 
 
@@ -67,9 +67,12 @@ def line(name: str, scores: list[Score]) -> str:
         told = "none" if math.isinf(most) else f"{100 * most:.0f} %"
         ceiling = f"{told}, {within}/{len(ceilings)}"
     share = f"{median:.1f}, {worst.share_error:.1f} {worst.share_group}"
+    bounded, within = sum(score.bounded for score in scores), sum(score.held for score in scores)
+    held = f"{within}/{bounded}" if bounded else ""
     return (
         f"{name:<17}{n:>4} {100 * right / n:>5.0f}% {100 * low:>7.0f} – {100 * high:<5.0f} "
-        f"{100 * sum(s.trivial for s in scores) / n:>12.0f}% {share:>22} {ceiling:>15} "
+        f"{100 * sum(s.trivial for s in scores) / n:>12.0f}% {share:>22} {held:>12} "
+        f"{ceiling:>15} "
         f"{sum(bool(s.false_alarms) for s in scores):>13}"
     )
 
@@ -82,6 +85,7 @@ def tell(score: Score) -> None:
         score.right
         and not score.false_alarms
         and score.share_error <= 3
+        and score.held == score.bounded
         and not off
         and not forgets
     ):
@@ -92,7 +96,8 @@ def tell(score: Score) -> None:
         if share >= 0.01
     )
     print(f"    {score.name} --seed {score.seed}: right {score.right}, share error "
-          f"{score.share_error:.1f} ({score.share_group}), ceiling error {score.ceiling_error}, "
+          f"{score.share_error:.1f} ({score.share_group}), bounds held {score.held} of "
+          f"{score.bounded}, ceiling error {score.ceiling_error}, "
           f"memory {score.memory_right}, false {score.false_alarms}")  # fmt: skip
     print(f"      true: {true}\n      told: {score.says}")
 

@@ -3,7 +3,8 @@
 -- One row a span of every trace that can hold a turn, traces together, a parent before its children
 -- where clocks allow it. Rows of runtime events are left out: they are evidence, not work.
 -- A recorder learns in each process which routes serve turns, so a turn that fails early in a fresh
--- process may stay unmarked: a SERVER span with the service and name of a marked one is a turn too.
+-- process may stay unmarked: a SERVER span with the service and name of a marked one is a turn too. In a
+-- run without marks such a span is one where it failed; a model's work makes the others turns.
 -- role is own (the span's own code), wait.<kind>, database, tool, inference, http, agent,
 -- context_load or llm_call. failure is the cause that a failed call's time and the wait after it
 -- belong to; 'billing' where a provider refused because of money, which waiting does not mend;
@@ -39,7 +40,10 @@
 WITH roled AS (
   SELECT
     *,
-    COALESCE(is_turn, kind = 'SERVER' AND turn_name IS NOT NULL) AS is_a_turn,
+    COALESCE(is_turn, kind = 'SERVER' AND turn_name IS NOT NULL AND ($marked = 1 OR (
+      (status = 'ERROR' OR outcome = 'error' OR http_status >= 400)
+      AND COALESCE(http_status NOT IN (401, 403, 404, 405), TRUE)
+    ))) AS is_a_turn,
     CASE
       WHEN wait_kind IS NOT NULL THEN concat('wait.', wait_kind)
       WHEN db_system IS NOT NULL THEN 'database'
@@ -106,7 +110,6 @@ SELECT
 FROM roled
 WHERE trace_id IN (
   SELECT trace_id FROM roled
-  WHERE CASE WHEN $marked = 1 THEN is_a_turn
-    ELSE role IN ('inference', 'agent') END
+  WHERE is_a_turn OR ($marked = 0 AND role IN ('inference', 'agent'))
 )
 ORDER BY trace_id, start_ns, end_ns DESC, span_id

@@ -360,10 +360,12 @@ class Agent:
         await call.wait(answer.first, "llm.first_token")
         first_s = world.now_s
         for piece in range(1, PIECES):
-            # Chunks wake the reader; where it is late for one it reads on without waiting.
+            # Chunks wake the reader; those that the loop took in meanwhile it reads without waiting.
             due_s = answer.first.at_s + (answer.ends_s - answer.first.at_s) * piece / PIECES
-            if due_s > world.now_s:
-                await call.wait(world.after(due_s - world.now_s), "llm.generation")
+            if due_s > self.process.heard_s:
+                await call.wait(world.after(max(0.0, due_s - world.now_s)), "llm.generation")
+        if answer.last.happened and answer.last.at_s > self.process.heard_s:
+            await call.wait(world.after(0.0), "llm.generation")
         await call.wait(answer.last, "llm.generation")
         ended_s, process = answer.last.at_s, self.process
         resumed_s = max(ended_s, task.resumed_s)

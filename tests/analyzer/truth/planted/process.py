@@ -232,6 +232,8 @@ class Process:
         """When a round ended, and how long it took."""
         self.task: Task | None = None
         """The one that runs."""
+        self.heard_s = 0.0
+        """News from outside up to then has been taken in; what came since, no task knows of."""
         self.step_cost_s = step_cost_s
         self._ready: deque[Task | _News] = deque()
         self._batch: deque[Task | _News] = deque()
@@ -255,7 +257,7 @@ class Process:
             self.world.call_at(self.world.now_s, self._round)
 
     def _round(self) -> None:
-        self._round_s = self.world.now_s
+        self.heard_s, self._round_s = self._round_s, self.world.now_s
         self._batch, self._ready = self._ready, deque()
         self._turn_to_next()
 

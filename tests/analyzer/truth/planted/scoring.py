@@ -18,6 +18,8 @@ from agentscope_analyzer.report import analyze_run
 
 FALSE_SHARE = 0.05
 """A cause that is said to bind and truly took less than this is a false alarm."""
+SLACK = 0.003
+"""Of turn time: what rounds of the loop cost that are too short to be recorded is in no bound."""
 
 
 @dataclass
@@ -32,6 +34,10 @@ class Score:
     share_error: float
     """Largest error of a group's share, in points."""
     share_group: str
+    bounded: int
+    """Groups of causes for which bounds are told."""
+    held: int
+    """Of these, so many for which the truth lies within them."""
     ceiling_error: float | None
     """Of the ceiling, as part of the true one; None where none is told or asked for."""
     false_alarms: list[str]
@@ -54,6 +60,7 @@ def score_of(name: str, seed: int, ceilings: bool = True) -> Score:
 def judged(case: Case, report: Report, *, ceilings: bool = True) -> Score:
     """Compare a report with the truth."""
     error, group = max(share_errors(case, report))
+    held = bounds_held(case, report)
     return Score(
         name=case.name,
         seed=case.seed,
@@ -61,6 +68,8 @@ def judged(case: Case, report: Report, *, ceilings: bool = True) -> Score:
         trivial=largest_span_is_right(case),
         share_error=error,
         share_group=group,
+        bounded=len(held),
+        held=sum(held),
         ceiling_error=ceiling_error(case, report) if ceilings else None,
         false_alarms=false_alarms(case, report),
         memory_right=memory_right(case, report),
@@ -88,6 +97,21 @@ def share_errors(case: Case, report: Report) -> list[tuple[float, str]]:
     told = {name: group.share for name, group in report.attribution.groups.items()}
     return [
         (100 * abs(told.get(group, 0.0) - truth.get(group, 0.0)), group) for group in CAUSE_GROUPS
+    ]
+
+
+def bounds_held(case: Case, report: Report) -> list[bool]:
+    """For each group that bounds are told of, whether its true time lies within them."""
+    truth, whole_s = case.run.group_shares(), report.attribution.seconds
+    ends: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for name, told in report.attribution.causes.items():
+        both = ends[CAUSES[name].group]
+        both[0] += told.seconds if told.low is None else told.low
+        both[1] += told.seconds if told.high is None else told.high
+    return [
+        low - SLACK * whole_s <= truth.get(group, 0.0) * whole_s <= high + SLACK * whole_s
+        for group, (low, high) in ends.items()
+        if high > low
     ]
 
 
