@@ -23,6 +23,9 @@ from agentscope_analyzer.signs.interpreter import is_pressed
 from agentscope_analyzer.wording import binds, percent, seconds
 
 WATCH_P95_SHARE = 0.10
+MIN_FELT_S = 0.01
+MIN_SLOW_FELT_S = 0.05
+"""Seconds of a turn on average, and of one of the slowest: with less than both nothing binds."""
 NEAR_CEILING = 1.5
 QUEUE_SHARE = 0.40
 """From here on inherent work that grows with load is contention for whoever does it."""
@@ -34,11 +37,9 @@ def judge_contention(cause: str, facts: Facts) -> Judged:
     signs = signs_of(cause, facts)
     agreeing = sum(sign.agrees for sign in signs)
     own, before = _own_part(cause, facts), facts.before.share(cause)
-    large = (
-        facts.share(cause) * own >= BIND_SHARE
-        or facts.p95_share(cause) * own >= BIND_P95_SHARE
-        or before >= BIND_SHARE
-    )
+    large = facts.share(cause) * own >= BIND_SHARE
+    large = large or facts.p95_share(cause) * own >= BIND_P95_SHARE
+    large = (large and _is_felt(cause, facts)) or before >= BIND_SHARE
     kind: Kind
     if large and agreeing:
         kind, statement = "binds", _binding_statement(cause, facts, signs)
@@ -49,6 +50,16 @@ def judge_contention(cause: str, facts: Facts) -> Judged:
     evidence = [*share_evidence(cause, facts, BIND_SHARE), *(sign.evidence for sign in signs)]
     finding = finding_of(kind, cause, statement, evidence, facts)
     return Judged(finding, facts.share(cause), agreeing, large, before)
+
+
+def _is_felt(cause: str, facts: Facts) -> bool:
+    """Whether it takes long enough: half of a turn that is over in a millisecond holds up nobody."""
+    slow_s = facts.p95_share(cause) * facts.turns["p95_s"]
+    return _a_turn_s(cause, facts) >= MIN_FELT_S or slow_s >= MIN_SLOW_FELT_S
+
+
+def _a_turn_s(cause: str, facts: Facts) -> float:
+    return facts.seconds(cause) / max(1, int(facts.turns["turns"]))
 
 
 def _own_part(cause: str, facts: Facts) -> float:
@@ -71,6 +82,8 @@ def _watched(cause: str, facts: Facts, signs: list[Sign], large: bool, own: floa
             f"{_took_of_which(cause, facts)}; it waits for the interpreter lock that the service's own "
             "threads keep: see runtime.cpu"
         )
+    if not _is_felt(cause, facts) and share >= WATCH_SHARE:
+        return f"{took(cause, facts)}, which is {seconds(_a_turn_s(cause, facts))} a turn: too short to be felt"
     if large:
         return f"{_took_of_which(cause, facts)}; no independent figure confirms it"
     if share * own >= WATCH_SHARE or p95_share * own >= WATCH_P95_SHARE:

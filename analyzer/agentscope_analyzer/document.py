@@ -326,6 +326,10 @@ class MemoryFigures(msgspec.Struct, kw_only=True, frozen=True):
     last, false where the interval leaves no room for a leak that matters, None where neither can be
     said. ``time_to_limit_s`` is how long a leak takes to fill ``limit_bytes`` at the run's rate of
     sessions.
+
+    Where sessions are long, ``bytes_per_turn`` is what each further turn of a live session adds, with
+    its interval; ``turns_freed`` is true where that goes when the session ends, false where it stays,
+    None where too few ended to tell.
     """
 
     base_bytes: float | None = None
@@ -338,6 +342,10 @@ class MemoryFigures(msgspec.Struct, kw_only=True, frozen=True):
     leak: bool | None = None
     limit_bytes: float | None = None
     time_to_limit_s: float | None = None
+    bytes_per_turn: float | None = None
+    turn_low: float | None = None
+    turn_high: float | None = None
+    turns_freed: bool | None = None
     basis: str | None = None
 
 

@@ -3,7 +3,8 @@
 The least loaded third of turns is compared with the most loaded one, by how many turns were in
 flight when they began. Something is said of a cause only where the interval over sessions excludes
 the opposite: of many causes some would seem to grow by chance, so all their intervals are widened to
-hold together. Load and time go together in a run that only ramps up: what grew may then have grown
+hold together. Turns of a warm-up are left out: they were slow, and therefore many in flight, for a
+reason of their own. Load and time go together in a run that only ramps up: what grew may then have grown
 with the length of the sessions, too.
 """
 

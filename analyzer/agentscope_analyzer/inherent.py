@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentscope.conventions import CAUSE_GROUPS, CAUSES, UNATTRIBUTED
+from agentscope_analyzer.audit import Pile
 from agentscope_analyzer.document import Evidence, Kind
 from agentscope_analyzer.facts import Facts, Targets
 from agentscope_analyzer.judged import (
@@ -17,7 +18,8 @@ from agentscope_analyzer.judged import (
 )
 from agentscope_analyzer.measured import attempts_hidden
 from agentscope_analyzer.signs import Sign, growth_of, own_signs
-from agentscope_analyzer.wording import binds, number, percent, seconds
+from agentscope_analyzer.signs.growth import MIN_TURNS
+from agentscope_analyzer.wording import amount, binds, number, percent, seconds
 
 INHERENT_SHARE = 0.40
 INHERENT_WATCH_SHARE = 0.20
@@ -29,6 +31,13 @@ GROUP_NAMED_SHARE = 0.05
 """A group that takes so much more than its largest cause is named beside it."""
 STEADY_RATIO = 1.25
 """An inherent cause that grows by less than this from least to most load does not grow with it."""
+
+
+MOST_CUT_SHARE = 0.5
+"""Of the calls: where a time-out ends so many, how long they take is the time-out's figure."""
+MANY_CALLS = 5.0
+"""Calls of models in a turn: with so many of them it is not one slow answer that makes a turn long."""
+_SORTS = {"llm": "call", "database": "query", "upstream": "http"}
 
 
 @dataclass(frozen=True)
@@ -92,8 +101,12 @@ class Inherent:
             whole = group_share(group, facts)
             if whole >= facts.share(cause) + GROUP_NAMED_SHARE:
                 opening += f" ({percent(whole)} with the rest of {group})"
-        says = load.says if load is not None else "load did not vary enough to see if it grows"
-        parts = [opening, *_names(cause, facts), _too_long(facts, self.targets), says]
+        says = load.says if load is not None else _unseen(facts)
+        limits = _limits(group, facts)
+        if limits and limits[0].share >= MOST_CUT_SHARE:
+            says = "what a time-out ends cannot show whether it grows with load"
+        cut = [_limit_says(pile) for pile in limits[:1]]
+        parts = [opening, *_names(cause, facts), *cut, _too_long(facts, self.targets), says]
         if group == "llm" and (hidden := attempts_hidden(facts)):
             parts.append(f"{hidden}, so retries and back-off may hide in it")
         return "; ".join(parts)
@@ -133,6 +146,17 @@ def _names(cause: str, facts: Facts) -> list[str]:
     return [sign.says for sign in own_signs(cause, facts)[:1]] if named else []
 
 
+def _limits(group: str, facts: Facts) -> list[Pile]:
+    """Durations of this work that repeat as those of a time-out do, most of them first."""
+    found = [pile for pile in facts.audit.piles if pile.sort == _SORTS.get(group)]
+    return sorted(found, key=lambda pile: -pile.n)
+
+
+def _limit_says(pile: Pile) -> str:
+    noun = {"call": "model call", "http": "HTTP call", "query": "query"}[pile.sort]
+    return f"{number(pile.n)} of {amount(pile.of, noun)} end after {seconds(pile.least_s)}, as at a time-out"
+
+
 def missed_target(facts: Facts, targets: Targets) -> str | None:
     """In words which target the turns miss, the p95 first; None where both are met."""
     return _over(facts.turns["p50_s"], facts.turns["p95_s"], targets)
@@ -164,6 +188,8 @@ def _answer_time(facts: Facts) -> str:
     """The group's share, and its two parts where some of the calls were streamed."""
     whole = f"{percent(group_share('llm', facts))} of turn time is its own answer time"
     streamed, calls = facts.llm["streamed"] or 0, facts.llm["calls"] or 0
+    if calls >= MANY_CALLS * facts.turns["turns"]:
+        whole += f", in {number(calls / facts.turns['turns'])} calls a turn"
     first, generating = facts.share("llm.first_token"), facts.share("llm.generation")
     if not generating:
         return f"{whole}, none of it known as streamed" if calls and not streamed else whole
@@ -182,6 +208,12 @@ def _too_long(facts: Facts, targets: Targets) -> str:
     took_s, alone_s = facts.turns[name], facts.without_contention[name]
     alone = f" ({seconds(alone_s)} without any contention)" if alone_s < 0.98 * took_s else ""
     return f"{name.removesuffix('_s')} {seconds(took_s)}{alone} against a target of {seconds(target_s)}"
+
+
+def _unseen(facts: Facts) -> str:
+    if facts.turns["turns"] < 3 * MIN_TURNS:
+        return "too few turns to see if it grows with load"
+    return "load did not vary enough to see if it grows"
 
 
 def _load_says(causes: list[str], facts: Facts) -> Sign | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agentscope import conventions as c
-from agentscope_analyzer.facts import Facts
+from agentscope_analyzer.document import Rows
+from agentscope_analyzer.facts import Facts, Row
+from agentscope_analyzer.stretches import NS
 from agentscope_analyzer.wording import amount, number
 
 WATCH_SHARE = 0.03
@@ -14,6 +16,12 @@ MIN_ATTEMPTS_SHARE = 0.95
 """With HTTP attempts known for less of the calls than this, retries may hide in the rest."""
 MAX_CPU_SHARE = 0.1
 """With all CPU time of all processes below this share of turn time, own code cannot bind."""
+
+MIN_WORK_SHARE = 0.01
+"""Of all spans: a process with less of them can hide little."""
+MAX_NAMED = 3
+MIN_READ_SHARE = 0.5
+"""Of the time that a process was at work: processor time that was read for less of it is not known."""
 
 HTTP_POOL = "agentscope.http.pool."
 THREADPOOL = "agentscope.threadpool."
@@ -25,11 +33,32 @@ def was_measured(cause: str, facts: Facts) -> str | None:
     """None if the run could have shown the cause, else what would have to be recorded for it."""
     if cause == "llm.retry" and facts.billing:
         return None
-    # Some calls that failed for good show a little of these two: that rules out nothing.
-    enough = WATCH_SHARE if cause in ("llm.rate_limit", "llm.retry") else 0.0
+    blind = _blind(cause, facts)
+    # Some calls that failed for good show a little of these two: that rules out nothing. Nor does a
+    # little of a process that watched itself, where others did not.
+    enough = WATCH_SHARE if cause in ("llm.rate_limit", "llm.retry") or blind else 0.0
     if facts.seconds(cause) > 0 and facts.share(cause) >= enough:
         return None
-    return _UNMEASURED[cause](facts) if cause in _UNMEASURED else None
+    return (_UNMEASURED[cause](facts) if cause in _UNMEASURED else None) or blind
+
+
+def _blind(cause: str, facts: Facts) -> str | None:
+    """Where only some processes watched themselves, which did not; None where all or none did."""
+    if cause not in _WATCHED:
+        return None
+    what, watched = _WATCHED[cause]
+    blind = [one for one in _at_work(facts) if not watched(one)]
+    if not blind or (len(blind) == len(facts.processes) and cause != "runtime.cpu"):
+        return None
+    names = ", ".join(str(one["instance"] or "one without a name") for one in blind[:MAX_NAMED])
+    more = f" and {len(blind) - MAX_NAMED} more" if len(blind) > MAX_NAMED else ""
+    return f"{what} was not recorded in {len(blind)} of {len(facts.processes)} processes: {names}{more}"
+
+
+def _at_work(facts: Facts) -> Rows:
+    """The processes that did more than a hundredth of the work."""
+    spans = sum(one["spans"] for one in facts.processes)
+    return [one for one in facts.processes if one["spans"] >= MIN_WORK_SHARE * spans]
 
 
 def cpu_share(facts: Facts) -> float | None:
@@ -38,6 +67,11 @@ def cpu_share(facts: Facts) -> float | None:
     if used is None or used["increase"] is None or not facts.wall_s:
         return None
     return float(used["increase"]) / facts.wall_s
+
+
+def _knows_cpu(process: Row) -> bool:
+    lived_s = (process["last_ns"] - process["first_ns"]) / NS
+    return bool(process["cpu_s"] > 0 and process["cpu_s"] >= MIN_READ_SHARE * lived_s)
 
 
 def _needs(is_there: Callable[[Facts], object], what: str) -> Callable[[Facts], str | None]:
@@ -62,6 +96,15 @@ def attempts_hidden(facts: Facts) -> str | None:
         return f"{number(calls - seen)} of {amount(calls, 'model call')} show no HTTP attempt"
     return None
 
+
+_WATCHED: dict[str, tuple[str, Callable[[Row], object]]] = {
+    "runtime.event_loop": ("the delay of the event loop", lambda one: one["loop"]),
+    "runtime.gc": ("the collector's pauses", lambda one: one["collector"]),
+    "runtime.throttled": ("the container's processor quota", lambda one: one["quota"]),
+    "runtime.threadpool": ("the pool of worker threads", lambda one: one["threads"]),
+    "runtime.cpu": ("processor time", lambda one: one["lock"] or _knows_cpu(one)),
+}
+"""Causes that each process can see in itself alone: what that is, and whether it did."""
 
 _UNMEASURED: dict[str, Callable[[Facts], str | None]] = {
     "llm.first_token": _CALLS,

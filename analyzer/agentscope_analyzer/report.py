@@ -24,7 +24,8 @@ from agentscope_analyzer.document import (
     TurnFigures,
     Unpriced,
 )
-from agentscope_analyzer.facts import Facts, Targets, gather
+from agentscope_analyzer.facts import Facts, Targets
+from agentscope_analyzer.gathering import gather
 from agentscope_analyzer.hidden import Hidden
 from agentscope_analyzer.ingest import open_run
 from agentscope_analyzer.intervals import ShareInterval, shares_of
@@ -140,7 +141,8 @@ def _moment(at_ns: int | None) -> str | None:
 
 def _turns(facts: Facts) -> TurnFigures:
     row, n = facts.turns, facts.turns["turns"]
-    length_s = facts.whole.duration_s
+    # Whole nanoseconds: as seconds since 1970 a moment is known to a quarter of a microsecond.
+    length_ns = (row["last_end_ns"] or 0) - (row["first_start_ns"] or 0)
     return TurnFigures(
         p50_s=row["p50_s"],
         p90_s=row["p90_s"],
@@ -148,7 +150,7 @@ def _turns(facts: Facts) -> TurnFigures:
         p99_s=row["p99_s"],
         max_s=row["max_s"],
         error_rate=row["errors"] / n if n else None,
-        per_second=n / length_s if length_s > 0 else None,
+        per_second=n * NS / length_ns if length_ns > 0 else None,
         ttfb_p50_s=row["ttfb_p50_s"],
         ttfb_p95_s=row["ttfb_p95_s"],
     )

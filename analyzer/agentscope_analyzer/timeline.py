@@ -17,7 +17,7 @@ from agentscope_analyzer.sql import Queryable, ask
 from agentscope_analyzer.traced import Trace, trace_of
 
 if TYPE_CHECKING:
-    from agentscope_analyzer.facts import Reader
+    from agentscope_analyzer.gathering import Reader
 
 BUCKETS: Final = 48
 """Stretches that the run is cut into at most, as ``timeline/_buckets`` does."""

@@ -5,8 +5,9 @@ least one figure that does not come from that time agrees. Inherent work binds o
 longer than they should even with all contention taken away. The rules in full:
 
 ==========  =====================================================================================
-binds       contention with ≥ 10 % of turn time or ≥ 20 % of the slowest turns', or of what users
-            wait before their turns ≥ 10 % of all their waiting, and a sign agrees; or work at
+binds       contention with ≥ 10 % of turn time or ≥ 20 % of the slowest turns' (and 10 ms of a
+            turn or 50 ms of a slow one), or of what users wait before their turns ≥ 10 % of all
+            their waiting, and a sign agrees; or work at
             something used up: ≥ 40 % of turn time, and it grows with load; or the largest group of
             inherent causes, ≥ 40 % of turn time, when p50 or p95 without any contention is above
             its target
@@ -16,8 +17,9 @@ watch       contention of 3 to 10 %, or above it without a sign; a ceiling withi
 ruled_out   everything else that was measured
 confidence  high with two agreeing signs, medium with one, low for a model whose HTTP attempts are
             not known; where nothing binds: high, but medium if targets are missed, time is
-            unexplained or hidden, contention is not confirmed, or 5 % of turns failed, and low if
-            half of them did; one step down with fewer than 30 turns, for each check that failed, and
+            unexplained or hidden, contention is not confirmed, one process does worse than the
+            others, turns never ended or 5 % of them failed, and low if half of them did, whatever
+            binds; one step down with fewer than 30 turns, for each check that failed, and
             where 5 % of turns never ended; low with fewer than 10 turns; withheld where the input
             cannot be trusted at all
 ==========  =====================================================================================
@@ -33,6 +35,8 @@ generator_late        fail      said in the statement: less load than was meant
 steady                warn      said in the statement: figures are bounds, not levels
 together              warn      said in the statement: figures mix two loads
 spans_lost, clocks    fail      said in the statement
+processes             warn      said in the statement: one process does worse than its like
+failed, open_turns    warn      said in the statement: turns that failed, or that never ended
 think_time            warn      the first limit in sight is said to be a lower bound
 any other             warn      nothing: its detail says which figures it touches
 ====================  ========  =====================================================================
@@ -73,6 +77,8 @@ from agentscope_analyzer.validity import (
     MIN_TURNS,
     MOST_FAILED_SHARE,
     UNFINISHED_SHARE,
+    apart_says,
+    hung_says,
 )
 from agentscope_analyzer.wording import percent, seconds
 
@@ -142,14 +148,29 @@ def _bound(binding: list[Judged], facts: Facts, checks: list[Check]) -> Verdict:
     if others:
         also = ", ".join(f"{one.finding.cause} {percent(one.share)}" for one in others)
         statement += f"; also binding: {also}"
+    statement += _amiss(facts)
     statement += _doubted(checks)
+    # Turns that failed stopped early or gave up late: their times show what they waited for at most.
+    step = 0 if facts.failed_share >= MOST_FAILED_SHARE else min(2, first.agreeing)
     return Verdict(
         group=CAUSES[cause].group,
         cause=cause,
         share=first.share,
         statement=statement,
-        confidence=_confidence(min(2, first.agreeing), facts, checks),
+        confidence=_confidence(step, facts, checks),
     )
+
+
+def _amiss(facts: Facts) -> str:
+    """What no share of turn time tells: turns that failed or never ended, one process that is sick."""
+    told = []
+    if facts.failed_share >= FAILED_SHARE:
+        told.append(f"but {percent(facts.failed_share)} of {facts.failed_of} failed")
+    if facts.hung is not None:
+        told.append(hung_says(facts.hung))
+    if facts.audit.apart is not None:
+        told.append(apart_says(facts.audit.apart))
+    return "".join(f"; {one}" for one in told)
 
 
 def _unbound(
@@ -164,12 +185,15 @@ def _unbound(
             f"{percent(failed)} of {facts.failed_of} failed, so their times say little about what binds; find "
             "out first why they fail"
         )
+    elif facts.hung is not None:
+        statement = f"{hung_says(facts.hung)}: a deadlock, or a call without a time-out"
     elif missed is None:
         first = largest[0]
         kind = "inherent" if CAUSES[first].inherent else "contention"
         kind = "not explained" if first == UNATTRIBUTED else kind
+        opening = "nothing" if unexplained < MAX_UNEXPLAINED else "nothing that was recorded"
         statement = (
-            f"nothing binds at this load: p95 {seconds(facts.turns['p95_s'])} is within the "
+            f"{opening} binds at this load: p95 {seconds(facts.turns['p95_s'])} is within the "
             f"{seconds(targets.p95_s)} target; the largest share is {first}, "
             f"{percent(facts.share(first))}, {kind}"
         )
@@ -191,6 +215,8 @@ def _unbound(
         statement += f"; billing, not rate: {facts.billing[0]['billing_code']}"
     if FAILED_SHARE <= failed < MOST_FAILED_SHARE:
         statement += f"; but {percent(failed)} of {facts.failed_of} failed"
+    if facts.audit.apart is not None:
+        statement += f"; {apart_says(facts.audit.apart)}"
     sight = next((c for c in facts.ceilings.found if c.sessions is not None), None)
     if sight is not None:
         statement += f"; {_sight(sight, facts.live.most())}"
@@ -201,7 +227,9 @@ def _unbound(
     # attempts were not recorded; where there is little of either, nothing can hide.
     hidden = unexplained >= WATCH_SHARE or any(check.check == "attempts" for check in checks)
     doubt = hidden or missed is not None or bool(unconfirmed) or failed >= FAILED_SHARE
-    doubt = doubt or outside >= BIND_SHARE
+    doubt = (
+        doubt or outside >= BIND_SHARE or facts.hung is not None or facts.audit.apart is not None
+    )
     step = 0 if failed >= MOST_FAILED_SHARE else 1 if doubt else 2
     return Verdict(
         group=None,
@@ -225,6 +253,8 @@ def _doubted(checks: list[Check]) -> str:
 def _sight(ceiling: Ceiling, seen: int) -> str:
     """How far away the first limit is, in sessions."""
     at = sessions_of(ceiling)
+    if ceiling.reached and ceiling.resource.startswith("llm."):
+        return f"one limit is reached already, at little cost so far: {ceiling_says(ceiling)}"
     if is_long(ceiling):
         return f"first limit in sight: {ceiling_says(ceiling)}"
     if (ceiling.sessions or 0) >= seen:
@@ -250,7 +280,7 @@ def _withheld(facts: Facts, checks: list[Check]) -> Verdict | None:
         and check.status == "fail"
         for check in checks
     ):
-        why = "at least half of its turns left no span"
+        why = "at least half of its turns left no span, or of those in flight at any moment"
     else:
         return None
     return Verdict(

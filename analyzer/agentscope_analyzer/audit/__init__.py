@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agentscope_analyzer.audit.apart import Apart, apart_of
 from agentscope_analyzer.audit.clocks import ClockPair, ClockStep, clock_pairs_of, clock_step_of
 from agentscope_analyzer.audit.kinds import Kinds, kinds_of
 from agentscope_analyzer.audit.losses import Seen, sample_ratio, seen_of
@@ -15,9 +16,11 @@ from agentscope_analyzer.audit.sending import ByMoment, by_moment_of
 from agentscope_analyzer.audit.trends import Live, Trend, trends_of
 from agentscope_analyzer.audit.warm_up import WarmUp, warm_up_of
 from agentscope_analyzer.sql import Asker
+from agentscope_analyzer.stretches import NS
 
 __all__ = [
     "Addresses",
+    "Apart",
     "Audit",
     "ByMoment",
     "ClockPair",
@@ -52,6 +55,7 @@ class Audit:
     piles: tuple[Pile, ...]
     addresses: Addresses | None
     kinds: Kinds | None
+    apart: Apart | None
 
 
 def audit_of(
@@ -73,6 +77,7 @@ def audit_of(
     """
     sending = asker.ask("load/sending")[0]
     pace = asker.ask("run/pace")[0]
+    since_ns = 0 if warm_up is None else round(warm_up.end_s * NS)
     return Audit(
         sending=sending,
         by_moment=by_moment_of(
@@ -89,5 +94,6 @@ def audit_of(
         seen=seen_of(asker, manifests),
         piles=piles_of(asker),
         addresses=addresses_of(asker),
-        kinds=kinds_of(asker),
+        kinds=kinds_of(asker, since_ns=since_ns),
+        apart=apart_of(asker) if instances > 1 else None,
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agentscope_analyzer.document import Rows
 from agentscope_analyzer.sql import Asker
 
 MIN_PART = 5
 """Requests of a tenth of the run: fewer say little about its clocks."""
+MIN_STEP_S = 0.1
 ALIKE = 0.2
 """Both bounds move with a clock by the same; a queue and work after the answer do not."""
 
@@ -19,6 +21,11 @@ class ClockStep:
     by_s: float
     part: int
 
+    @property
+    def is_set(self) -> bool:
+        """Somebody set a clock: by this much clocks do not drift."""
+        return abs(self.by_s) > MIN_STEP_S
+
 
 def clock_step_of(asker: Asker) -> ClockStep | None:
     """The largest step that both bounds of ``load/clock_parts`` show; None: nobody can tell."""
@@ -27,16 +34,23 @@ def clock_step_of(asker: Asker) -> ClockStep | None:
         return None
     steps = []
     for k in range(1, len(parts)):
-        above = _step([row["most_s"] for row in parts], k)
-        below = _step([row["least_s"] for row in parts], k)
-        if above * below > 0 and abs(above - below) <= ALIKE * max(abs(above), abs(below)):
-            steps.append(ClockStep(min(above, below, key=abs), parts[k]["part"]))
+        for within in (
+            0,
+            1,
+        ):  # between two tenths, or in the middle of one, which then tells nothing
+            before, after = parts[:k], parts[k + within :]
+            if not after:
+                continue
+            above = _step(before, after, "most_s")
+            below = _step(before, after, "least_s")
+            if above * below > 0 and abs(above - below) <= ALIKE * max(abs(above), abs(below)):
+                steps.append(ClockStep(min(above, below, key=abs), parts[k]["part"]))
     return max(steps, key=lambda step: abs(step.by_s), default=ClockStep(0.0, 0))
 
 
-def _step(values: list[float], k: int) -> float:
-    """By how much all values from ``k`` on lie above, or below, all before; 0 if they also drift."""
-    before, after = values[:k], values[k:]
+def _step(parts_before: Rows, parts_after: Rows, column: str) -> float:
+    """By how much all values after lie above, or below, all before; 0 if they also drift."""
+    before, after = [row[column] for row in parts_before], [row[column] for row in parts_after]
     step = min(after) - max(before)
     if step <= 0:
         step = min(0.0, max(after) - min(before))

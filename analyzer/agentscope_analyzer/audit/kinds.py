@@ -43,16 +43,20 @@ class Kinds:
         return self.heavy_sessions / (self.light_sessions + self.heavy_sessions)
 
 
-def kinds_of(asker: Asker) -> Kinds | None:
-    """The clearest division of the run's sessions into two kinds; None where there is none."""
+def kinds_of(asker: Asker, *, since_ns: int = 0) -> Kinds | None:
+    """The clearest division of the run's sessions into two kinds; None where there is none.
+
+    Turns that begin before ``since_ns`` are left out.
+    """
     by_measure: dict[str, Rows] = {}
-    for row in asker.ask("run/kinds_of_sessions"):
+    for row in asker.ask("run/kinds_of_sessions", since_ns=since_ns):
         by_measure.setdefault(row["measure"], []).append(row)
     divided = [_divided(measure, rows) for measure, rows in sorted(by_measure.items())]
     found = [kinds for kinds in divided if kinds is not None]
     if not found:
         return None
-    alike = {row["measure"]: likeness(row) for row in asker.ask("run/likeness_of_turns")}
+    turns = asker.ask("run/likeness_of_turns", since_ns=since_ns)
+    alike = {row["measure"]: likeness(row) for row in turns}
     return next((kinds for kinds in found if alike[kinds.measure] >= MIN_LIKENESS), None)
 
 

@@ -15,11 +15,13 @@ _MOCKS = ("mock", "fake", "stub", "dummy", "echo")
 
 @dataclass(frozen=True)
 class Addresses:
-    """Calls of models by the host that was asked, and by what the model is called."""
+    """What was sent to models by the host that was asked, and by what the model is called."""
 
     hosts: Mapping[str, int] = field(default_factory=dict)
     pretending: Mapping[str, int] = field(default_factory=dict)
     """Calls by model, of models whose names say that they are none."""
+    noun: str = "call"
+    """What ``hosts`` counts: a request is an HTTP attempt, and a call may take several."""
 
     def of(self, kind: str) -> dict[str, int]:
         """The hosts of one kind: ``loopback``, ``private`` or ``public``."""
@@ -40,7 +42,8 @@ def addresses_of(asker: Asker) -> Addresses | None:
     for row in rows:
         if row["source"] == "calls" and pretends(row["model"]):
             pretending[row["model"]] += row["n"]
-    return Addresses(dict(hosts.most_common()), dict(pretending.most_common()))
+    noun = "request" if attempts else "call"
+    return Addresses(dict(hosts.most_common()), dict(pretending.most_common()), noun)
 
 
 def kind_of(host: str) -> str:

@@ -20,6 +20,7 @@ from agentscope_analyzer.engine.schema import TABLES, Column, Table, arrow_type
 __all__ = ["Engine", "usable_cores"]
 
 _INCOMING = "agentscope_incoming"
+_CHUNK_ROWS = 1 << 20
 
 # In this order: the last one forbids every further SET.
 _LOCKS = (
@@ -94,9 +95,12 @@ class Engine:
         return self._connection.execute(sql, params).fetchall()
 
     def arrow(self, sql: str, /, **params: Any) -> pa.Table:
-        """The rows of a query as an Arrow table: the way to numpy without a loop."""
+        """The rows of a query as an Arrow table: the way to numpy without a loop.
+
+        Up to a million of them are one chunk of memory.
+        """
         self._prepare()
-        return self._connection.sql(sql, params=params or None).to_arrow_table()
+        return self._connection.sql(sql, params=params or None).to_arrow_table(_CHUNK_ROWS)
 
     def batches(self, sql: str, /, batch_rows: int = 100_000) -> pa.RecordBatchReader:
         """The rows of a query as a stream of Arrow batches, never all of them in memory."""

@@ -52,10 +52,14 @@ def open_run(
     engine = Engine.in_memory(
         memory_limit=memory_limit, threads=threads, readable=None if kept is None else kept.folder
     )
+    # A run that is still being written goes on while its spans are read. What manifests promised
+    # before that is in the files; what they say afterwards would look like spans that are missing.
+    told = Tally()
+    manifests = read_manifests(found.manifests, told)
     try:
         tally = _fill(engine, found, kept)
+        tally.add(told)
         count_left_out(found, tally)
-        manifests = read_manifests(found.manifests, tally)
         manifest = merge(manifests, tally)
         manifest["load"] = manifest["load"] or stages_told(engine)
     except BaseException:

@@ -81,7 +81,7 @@ def find_sources(path: Path) -> Found:
     else:
         matches = _matches(path)
         if not matches:
-            msg = f"{path} does not exist; name a run directory: agentscope analyze RUN"
+            msg = f"{path} does not exist; name a run directory"
             raise IngestError(msg)
         found = _sorted_out(None, matches)
     if not any(source.format not in GENERATOR_FORMATS for source in found.sources):
@@ -180,13 +180,11 @@ def _nothing(path: Path, found: Found) -> str:
         )
     runs = sorted(_runs_below(path)) if path.is_dir() else []
     if runs:
-        return f"{path} holds runs, not telemetry; name one: agentscope analyze {runs[0]}"
+        return f"{path} holds runs, not telemetry; name one, such as {runs[0]}"
     below = _telemetry_below(path) if path.is_dir() else None
     if below is not None:
         pattern = f"{path}/**/*{below.suffix}"
-        return (
-            f"{path} holds its telemetry in folders; name all of it: agentscope analyze '{pattern}'"
-        )
+        return f"{path} holds its telemetry in folders; name all of it: '{pattern}'"
     return (
         f"{path} holds no OTLP-JSON lines (traces, metrics) and no load-*.jsonl; "
         "record a run: agentscope demo"

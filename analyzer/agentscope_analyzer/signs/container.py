@@ -9,14 +9,14 @@ from agentscope_analyzer.facts import Facts
 from agentscope_analyzer.signs.before import before_turns
 from agentscope_analyzer.signs.event_loop import MIN_BLOCKED_SHARE
 from agentscope_analyzer.signs.sign import Sign, sign
-from agentscope_analyzer.wording import amount, number, percent
+from agentscope_analyzer.wording import amount, percent
 
 
 def throttled(facts: Facts) -> Iterator[Sign]:
     """For how much of the run the kernel ran nothing, and how small the quota is."""
     stopped = facts.metric(c.CGROUP_THROTTLED_TIME.name)
     seen_s = facts.stopped_s(c.RuntimeEvent.CPU_THROTTLED)
-    if seen_s or (stopped and stopped["increase"] is not None):
+    if facts.lived_s > 0 and (seen_s or (stopped and stopped["increase"] is not None)):
         # The kernel's total is of all processors; freezes were seen one by one.
         share = (seen_s or float(stopped["increase"] if stopped else 0.0)) / facts.lived_s
         share = min(1.0, share)
@@ -41,6 +41,6 @@ def throttled(facts: Facts) -> Iterator[Sign]:
                 "cores",
                 "run/metrics",
                 agrees=False,
-                says=f"the quota is {number(cores)} of a processor's time",
+                says=f"the quota is {amount(cores, 'core')}",
             )
     yield from before_turns("runtime.throttled", facts)

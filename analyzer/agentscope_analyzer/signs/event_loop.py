@@ -10,6 +10,8 @@ from agentscope_analyzer.signs.before import before_turns
 from agentscope_analyzer.signs.sign import Sign, line_of, sign
 from agentscope_analyzer.wording import amount, number, percent, seconds
 
+STOOD_STILL = "time the event loop stood still"
+"""The figure that says for which share of their lives the loops of all processes were stopped."""
 MIN_BLOCKED_SHARE = 0.02
 """A loop stopped for less of the time than this cannot hold up turns by a tenth."""
 MIN_DELAY_S = 0.1
@@ -19,6 +21,8 @@ MIN_AWAITS = 5
 MAX_NAMED_LINES = 3
 MIN_SYNCHRONOUS = 0.8
 """With fewer calls of a name within blocks some are awaited, or made in worker threads."""
+MIN_WORSE = 2.0
+"""A loop that stands still so many times as long as all do on average is named."""
 MIN_CROWDED_SHARE = 0.3
 """From here on a machine without a free processor is named beside the service's own code."""
 
@@ -32,14 +36,14 @@ def blocks(facts: Facts) -> Iterator[Sign]:
     delay = facts.metric(c.LOOP_DELAY_MAX.name)
     if facts.lived_s > 0 and (rows or delay):
         yield sign(
-            "time the event loop stood still",
+            STOOD_STILL,
             blocked_s / facts.lived_s,
             "share",
             "runtime/blocks",
             limit=MIN_BLOCKED_SHARE,
-            agrees=own_s / facts.lived_s >= MIN_BLOCKED_SHARE,
+            agrees=max(own_s / facts.lived_s, _worst_share(facts)) >= MIN_BLOCKED_SHARE,
             says=f"the loop stood still for {percent(blocked_s / facts.lived_s)} of the run"
-            f"{_crowded(facts)}",
+            f"{_crowded(facts)}{_worst(facts)}",
         )
     made = [
         row
@@ -74,6 +78,23 @@ def blocks(facts: Facts) -> Iterator[Sign]:
             else f"up to {seconds(delay['most'])} late",
         )
     yield from _inflation(facts)
+
+
+def _worst_share(facts: Facts) -> float:
+    """The share of its life for which the process stood still that did so longest, its own part."""
+    worst = facts.processes[0]
+    lived_s = facts.lived_of(worst)
+    own_s = float(worst["blocked_s"] - worst["processor_s"])
+    return min(1.0, own_s / lived_s) if lived_s > 0 else 0.0
+
+
+def _worst(facts: Facts) -> str:
+    """``, that of i-1 for 98 %``, where one process is much worse than all are on average."""
+    blocked_s = facts.stopped_s(c.RuntimeEvent.LOOP_BLOCKED)
+    share, worst = blocked_s / facts.lived_s, _worst_share(facts)
+    if len(facts.processes) < 2 or worst < max(MIN_BLOCKED_SHARE, MIN_WORSE * share):
+        return ""
+    return f", that of {facts.processes[0]['instance']} for {percent(worst)}"
 
 
 def _crowded(facts: Facts) -> str:

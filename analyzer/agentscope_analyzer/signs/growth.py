@@ -8,6 +8,8 @@ from agentscope_analyzer.wording import amount, number, seconds
 
 MIN_LOAD_RATIO = 1.5
 """Load must differ by this much before growth with it can be seen, and growth must reach it."""
+MIN_TURNS = 10
+"""Fewer turns than this at an end of the load are anecdotes."""
 PROVED_RATIO = 1.25
 """So much is enough where the interval over sessions shows that it is not by chance."""
 
@@ -34,11 +36,13 @@ def growth_sign(cause: str, facts: Facts) -> Sign | None:
 
 
 def growth_of(cause: str, facts: Facts) -> tuple[Row, Row] | None:
-    """The least and the most loaded third of turns; None where load did not differ enough."""
+    """The least and the most loaded third of turns; None where load hardly differed, or turns are few."""
     rows = {row["part"]: row for row in facts.by_load.get(cause, [])}
     if 1 not in rows or 3 not in rows:
         return None
     least, most = rows[1], rows[3]
+    if min(least["turns"], most["turns"]) < MIN_TURNS:
+        return None
     if most["in_flight"] < MIN_LOAD_RATIO * least["in_flight"]:
         return None
     return least, most

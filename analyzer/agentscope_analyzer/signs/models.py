@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agentscope import conventions as c
-from agentscope_analyzer.facts import Facts
+from agentscope_analyzer.facts import Facts, Row
+from agentscope_analyzer.measured import attempts_hidden
 from agentscope_analyzer.signs.sign import MAX_NAMED, Sign, sign
 from agentscope_analyzer.signs.waiting import cap, waits
 from agentscope_analyzer.wording import amount, number, seconds
+
+FIRST_ERROR = 400
+"""Answers below it are none of a failure: the attempt broke off, or was given up, after it."""
 
 
 def rate_limit(facts: Facts) -> Iterator[Sign]:
@@ -48,7 +52,6 @@ def retry(facts: Facts) -> Iterator[Sign]:
     yield from _billing(facts)
     attempts, failed = facts.llm["attempts_seen"], facts.llm["failed_otherwise"]
     if attempts:
-        how = "5xx, time-outs, breaks, billing" if facts.llm["billed"] else "5xx, time-outs, breaks"
         yield sign(
             "attempts that failed otherwise",
             failed,
@@ -56,11 +59,25 @@ def retry(facts: Facts) -> Iterator[Sign]:
             "llm/summary",
             limit=attempts,
             agrees=failed > 0,
-            says=f"{number(failed)} of {amount(attempts, 'attempt')} failed ({how})"
+            says=f"{number(failed)} of {amount(attempts, 'attempt')} failed ({_how(facts)})"
             if failed
             else f"none of {amount(attempts, 'attempt')} failed otherwise",
         )
     yield from _slept(facts, "slept before retries after other failures", c.Wait.RETRY_BACKOFF)
+
+
+def _how(facts: Facts) -> str:
+    """``500: 12, no answer: 3``: what came instead of an answer, the most frequent first."""
+    told = [f"{_status(row)}: {number(row['failed'])}" for row in facts.failures[:MAX_NAMED]]
+    more = sum(row["failed"] for row in facts.failures[MAX_NAMED:])
+    return ", ".join([*told, *([f"others: {number(more)}"] if more else [])])
+
+
+def _status(row: Row) -> str:
+    status = row["http_status"]
+    if status is None:
+        return "no answer"
+    return f"broken off after {status}" if status < FIRST_ERROR else str(status)
 
 
 def _billing(facts: Facts) -> Iterator[Sign]:
@@ -81,13 +98,15 @@ def _billing(facts: Facts) -> Iterator[Sign]:
 
 def _slept(facts: Facts, name: str, kind: c.Wait) -> Iterator[Sign]:
     slept_s = sum(row["wall_s"] for row in facts.waits_of(kind))
+    failed = facts.llm["rate_limited" if kind == c.Wait.RATE_LIMIT else "failed_otherwise"]
     if slept_s:
         yield sign(
             name,
             slept_s,
             "s",
             "waits/by_kind",
-            agrees=True,
+            # Where every attempt is known and none failed so, it was something else that was retried.
+            agrees=failed > 0 or attempts_hidden(facts) is not None,
             says=f"{seconds(slept_s)} slept before retries",
         )
 

@@ -23,8 +23,13 @@ def waits(facts: Facts, what: str, *kinds: c.Wait, link: str = "") -> Iterator[S
             "waiting",
             "waits/by_kind",
             agrees=row["at_once"] >= 2,
-            says=f"{amount(row['waits'], 'wait')} for {what}{name}, up to {row['at_once']} at once",
+            says=f"{amount(row['waits'], 'wait')} for {what}{name}, {at_once(row['at_once'])}",
         )
+
+
+def at_once(most: int) -> str:
+    """How many waited together, at most."""
+    return f"up to {number(most)} at once" if most > 1 else "one at a time"
 
 
 def cap(facts: Facts, used: c.Metric, unit: str, link: str) -> Iterator[Sign]:
@@ -45,7 +50,7 @@ def cap(facts: Facts, used: c.Metric, unit: str, link: str) -> Iterator[Sign]:
             says=f"all {number(size)} {unit}{where} in use{_since(row)}"
             if most >= size
             else f"{f'at most {number(most)}' if most else 'none'} of {number(size)} {unit}{where} "
-            "in use",
+            "in use when sampled",
         )
 
 
@@ -67,7 +72,7 @@ def locks(facts: Facts) -> Iterator[Sign]:
     for row in facts.waits_of(c.Wait.LOCK):
         name = f" at {row['resource']}" if row["resource"] else ""
         says = f"the lock{name} was waited for {amount(row['waits'], 'time')}, "
-        says += f"by up to {row['at_once']} at once"
+        says += f"by {at_once(row['at_once'])}"
         if row["handed_on_s"] is not None:
             says += f", and handed on every {seconds(row['handed_on_s'])}"
         yield sign(

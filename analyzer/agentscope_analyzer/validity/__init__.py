@@ -12,15 +12,18 @@ from agentscope_analyzer.validity import (
     limits,
     models,
     moments,
+    processes,
     records,
     steadiness,
     turns,
 )
 from agentscope_analyzer.validity.coverage import NOT_MEASURED
+from agentscope_analyzer.validity.processes import apart_says
 from agentscope_analyzer.validity.turns import (
     FAILED_SHARE,
     MIN_TURNS,
     MOST_FAILED_SHARE,
+    hung_says,
 )
 
 __all__ = [
@@ -30,7 +33,9 @@ __all__ = [
     "NOTED",
     "NOT_MEASURED",
     "UNFINISHED_SHARE",
+    "apart_says",
     "checks_of",
+    "hung_says",
     "is_complete",
 ]
 
@@ -79,6 +84,7 @@ _CHECKS = (
     generator.omission,
     generator.think_time,
     generator.shared_sessions,
+    processes.alike,
     turns.kinds,
     steadiness.ramp,
     steadiness.warm_up,

@@ -12,7 +12,6 @@ from agentscope_analyzer.validity.check import check
 from agentscope_analyzer.wording import amount, number, percent, seconds
 
 MIN_CLOCK_AHEAD_S = 0.1
-MIN_STEP_S = 0.1
 
 
 def clocks(facts: Facts) -> Iterator[Check]:
@@ -21,7 +20,7 @@ def clocks(facts: Facts) -> Iterator[Check]:
     if ahead_s is None:
         return
     step = facts.audit.clock_step
-    if step is not None and abs(step.by_s) > MIN_STEP_S:
+    if step is not None and step.is_set:
         way = "forward" if step.by_s > 0 else "back"
         detail = (
             f"the service's clock went {seconds(abs(step.by_s))} {way} against the load generator's "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from agentscope_analyzer.audit import Addresses
 from agentscope_analyzer.document import Check
 from agentscope_analyzer.facts import Facts
 from agentscope_analyzer.hidden import RECORD_THEM
@@ -18,7 +19,6 @@ def answered_by(facts: Facts) -> Iterator[Check]:
     addresses = facts.audit.addresses
     if addresses is None:
         return
-    calls = sum(addresses.hosts.values())
     near = addresses.of("loopback")
     own = addresses.of("private")
     not_theirs = "latency and quotas of models are its own, not a provider's"
@@ -28,24 +28,25 @@ def answered_by(facts: Facts) -> Iterator[Check]:
         detail = f"{amount(n, 'model call')} asked for {names}: a mock by its name; {not_theirs}"
     elif near:
         detail = (
-            f"{_part(near, calls)} to models went to {_named(near)}, this host: a mock, a gateway or a "
+            f"{_part(near, addresses)} to models went to {_named(near)}, this host: a mock, a gateway or a "
             f"model of its own; unless it is a gateway, {not_theirs}"
         )
     elif own:
         detail = (
-            f"{_part(own, calls)} to models went to {_named(own)}: a gateway or a model of one's own "
+            f"{_part(own, addresses)} to models went to {_named(own)}: a gateway or a model of one's own "
             "network"
         )
-    elif calls:
+    elif addresses.hosts:
         detail = f"models answered from {_named(addresses.hosts)}"
     else:
         detail = "no call to a model says which host it went to: mock or provider is not known"
     yield check("models", "ok", detail, next(iter(addresses.hosts), None))
 
 
-def _part(found: Mapping[str, int], calls: int) -> str:
-    n = sum(found.values())
-    return f"all {amount(n, 'call')}" if n == calls else f"{number(n)} of {amount(calls, 'call')}"
+def _part(found: Mapping[str, int], addresses: Addresses) -> str:
+    n, of = sum(found.values()), sum(addresses.hosts.values())
+    noun = addresses.noun
+    return f"all {amount(n, noun)}" if n == of else f"{number(n)} of {amount(of, noun)}"
 
 
 def _named(found: Mapping[str, int]) -> str:

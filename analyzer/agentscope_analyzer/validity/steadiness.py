@@ -58,7 +58,7 @@ def warm_up(facts: Facts) -> Iterator[Check]:
         detail += "what follows is too short to stand alone, so nothing was left out: run longer"
     else:
         detail += (
-            "left out of quota ceilings and trends, not of turn times and shares: p95 "
+            "left out of quota ceilings, trends and what grows with load, not of turn times and shares: p95 "
             f"{seconds(p95_s)} with it, {seconds(found.p95_s)} without"
         )
         if shifts:
@@ -85,11 +85,18 @@ def steady(facts: Facts) -> Iterator[Check]:
 
 
 def _says(trend: Trend) -> str:
-    low, high = sorted((abs(trend.low), abs(trend.high)))
+    low, high = sorted(abs(_of_start(change)) for change in (trend.low, trend.high))
     way = "rose" if trend.change > 0 else "fell"
-    return (
-        f"{trend.measure} {way} by {percent(abs(trend.change))} [{percent(low)}, {percent(high)}]"
-    )
+    changed = percent(abs(_of_start(trend.change)))
+    return f"{trend.measure} {way} by {changed} [{percent(low)}, {percent(high)}]"
+
+
+def _of_start(change: float) -> float:
+    """A change along a straight line, as a share of where the line begins; it was one of its mean.
+
+    Nothing falls by more than all of it; of what began near nothing a rise is a lower bound.
+    """
+    return max(-1.0, change / max(0.25, 1 - change / 2))
 
 
 def _meaning(moving: list[Trend]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from agentscope.conventions import UNATTRIBUTED
 from agentscope_analyzer.attribution import UNMARKED
 from agentscope_analyzer.document import Check, Status
-from agentscope_analyzer.facts import Facts
+from agentscope_analyzer.facts import Facts, Row
 from agentscope_analyzer.validity.check import check
 from agentscope_analyzer.wording import amount, moment, number, percent, seconds
 
@@ -61,11 +61,13 @@ def together(facts: Facts) -> Iterator[Check]:
     """One load from end to end: no long time in which everybody was gone."""
     for row in facts.idle:
         idle_s = row["idle_s"]
-        if idle_s < max(MIN_IDLE_S, MIN_IDLE_SHARE * facts.whole.duration_s) or row["across"]:
+        goes_on = row["across"] and row["processes"]
+        if idle_s < max(MIN_IDLE_S, MIN_IDLE_SHARE * facts.whole.duration_s) or goes_on:
             continue
+        who = "process served turns" if row["across"] else "session came back"
         detail = (
             f"no turn was in flight for {seconds(idle_s)} from {moment(row['from_ns'])} on, and no "
-            "session came back after it: two runs in one directory? Analyze each of them alone"
+            f"{who} after it that had before: two runs in one directory? Analyze each of them alone"
         )
         yield check("together", "warn", detail, idle_s)
 
@@ -91,7 +93,23 @@ def open_turns(facts: Facts) -> Iterator[Check]:
     n = facts.spans["open_turns"]
     if n:
         detail = f"{amount(n, 'turn')} still running at shutdown, ended there: too short"
+        if facts.hung is not None:
+            detail += f"; {hung_says(facts.hung)}"
         yield check("open_turns", "warn", detail, n)
+
+
+def hung_says(hung: Row) -> str:
+    """``20 turns never ended: open for up to 119 s, and none that ended took more than 1.9 s``."""
+    ended = (
+        ""
+        if hung["ended_s"] is None
+        else f", and none that ended took over {seconds(hung['ended_s'])}"
+    )
+    told = (
+        f"{amount(hung['turns'], 'turn')} never ended: open for up to {seconds(hung['longest_s'])}"
+    )
+    share = percent(hung["cause_s"] / hung["wall_s"])
+    return f"{told}{ended}; {share} of their time is {hung['cause']}"
 
 
 def failed(facts: Facts) -> Iterator[Check]:
@@ -142,9 +160,11 @@ def unattributed(facts: Facts) -> Iterator[Check]:
 
 def kinds(facts: Facts) -> Iterator[Check]:
     """Sessions of two kinds: how many of them fit depends on how many are of which."""
-    found = facts.audit.kinds
+    found, apart = facts.audit.kinds, facts.audit.apart
     if found is None:
         return
+    if found.measure == "seconds" and apart is not None and not apart.fails:
+        return  # not the sessions differ, but the processes that serve them: see ``processes``
     sessions = found.light_sessions + found.heavy_sessions
     heavy, light = number(found.heavy), number(found.light)
     per_turn = (

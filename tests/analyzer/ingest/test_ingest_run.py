@@ -13,6 +13,8 @@ import pytest
 
 from agentscope_analyzer.ingest import IngestError, open_run
 from agentscope_analyzer.ingest.cache import CACHE_FOLDER
+from agentscope_analyzer.ingest.reader import Reader
+from agentscope_analyzer.ingest.sources import Source
 
 
 def traces(*numbers: int) -> str:
@@ -177,6 +179,29 @@ def test_a_run_whose_processes_all_ended_is_complete(tmp_path: Path) -> None:
         assert (run.manifest["complete"], run.manifest["ended_ns"]) == (True, 200)
 
 
+def test_a_process_that_writes_on_while_it_is_read_has_lost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says after its spans were read counts spans that nobody looked for."""
+    file, manifest = tmp_path / "traces-a.jsonl", tmp_path / "manifest-a.json"
+    file.write_text(traces(1))
+    manifest.write_text(process("a", None, {}))
+    read = Reader.read
+
+    def read_while_it_writes(reader: Reader, sources: list[Source]) -> None:
+        read(reader, sources)
+        file.write_text(traces(1, 2, 3))
+        manifest.write_text(process("a", 200, {}).replace('"delivered": 1', '"delivered": 3'))
+
+    monkeypatch.setattr(Reader, "read", read_while_it_writes)
+    with open_run(tmp_path) as run:
+        assert run.manifest["reasons"] == ["process a was cut off or is still running"]
+        assert run.read["files"] == 2
+    monkeypatch.undo()
+    with open_run(tmp_path) as run:
+        assert run.manifest["complete"] is True
+
+
 def test_a_glob_and_a_single_file(tmp_path: Path) -> None:
     """Any path that names telemetry will do; nothing is written beside single files."""
     (tmp_path / "one.json").write_text(traces(1))
@@ -195,10 +220,10 @@ def test_nothing_to_read_says_what_to_type(tmp_path: Path) -> None:
     settled_run(tmp_path / "runs" / "today")
     (tmp_path / "notes.txt").write_text("hello\n")
     for path, said in (
-        (tmp_path / "absent", "does not exist; name a run directory: agentscope analyze RUN"),
+        (tmp_path / "absent", "does not exist; name a run directory"),
         (tmp_path / "empty", "record a run: agentscope demo"),
         (tmp_path / "notes.txt", "holds no OTLP-JSON lines"),
-        (tmp_path / "runs", f"name one: agentscope analyze {tmp_path / 'runs' / 'today'}"),
+        (tmp_path / "runs", f"name one, such as {tmp_path / 'runs' / 'today'}"),
     ):
         with pytest.raises(IngestError) as caught:
             open_run(path)

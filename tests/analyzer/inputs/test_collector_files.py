@@ -89,8 +89,8 @@ def test_a_folder_of_folders_says_how_to_name_them(
     (tmp_path / "service-0" / "back").symlink_to(tmp_path)
     with pytest.raises(IngestError) as refused:
         open_run(tmp_path)
-    told, _, pattern = str(refused.value).rpartition("agentscope analyze ")
-    assert told == f"{tmp_path} holds its telemetry in folders; name all of it: "
+    told, _, pattern = str(refused.value).rpartition(": ")
+    assert told == f"{tmp_path} holds its telemetry in folders; name all of it"
     assert pattern == f"'{tmp_path}/**/*.json'"
     assert rows(Path(pattern.strip("'"))) == as_lines
 

@@ -166,8 +166,12 @@ def test_text_and_file_come_from_the_same_report(
     [
         ("p95_s > 1.5", 1, "FAILED: p95_s > 1.5 (2)\n"),
         ("p95_s > 8", 0, "passed: p95_s > 8 (2)\n"),
-        ("p95 > 8", 2, "agentscope analyze: no figure is called 'p95': did you mean turns.p95_s"),
-        ("p95_s", 2, "agentscope analyze: cannot read 'p95_s': write a figure"),
+        (
+            "p95 > 8",
+            2,
+            "agentscope analyze: error: no figure is called 'p95': did you mean turns.p95_s",
+        ),
+        ("p95_s", 2, "agentscope analyze: error: cannot read 'p95_s': write a figure"),
     ],
 )
 def test_fail_on_decides_the_exit_code(
@@ -212,7 +216,7 @@ def test_mistakes_are_one_line_with_exit_code_2(
     given = [str(run_dir) if word == "RUN" else word for word in arguments]
     assert main(["analyze", *given]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("agentscope analyze: ")
+    assert error.startswith("agentscope analyze: error: ")
     assert error.count("\n") == 1
 
 
@@ -234,5 +238,5 @@ def test_a_run_that_goes_away_meanwhile_is_one_line(
     gone = True
     assert main(["analyze", str(run_dir)]) == 2
     assert capsys.readouterr().err == (
-        f"agentscope analyze: {run_dir} was removed while it was read\n"
+        f"agentscope analyze: error: {run_dir} was removed while it was read\n"
     )

@@ -56,7 +56,7 @@ def test_an_attempt_that_was_sent_again_had_failed(story: Any) -> None:
         story.call(trace, i * 2.0, 200, 200)
     report = story.report()
     assert (report.verdict.cause, kinds(report)["llm.retry"]) == ("llm.retry", "binds")
-    assert "30 of 60 attempts failed (5xx, time-outs, breaks)" in report.verdict.statement
+    assert "30 of 60 attempts failed (broken off after 200: 30)" in report.verdict.statement
 
 
 def test_calls_known_by_phases_only_are_not_counted_as_none(story: Any) -> None:

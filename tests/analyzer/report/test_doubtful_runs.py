@@ -132,6 +132,17 @@ def test_requests_that_left_no_turn_are_not_called_turns(story: Any) -> None:
     assert "; but 10 % of requests at the load generator failed" in verdict.statement
 
 
+def test_the_same_session_names_in_other_processes_are_another_run(story: Any) -> None:
+    """A load script names its users alike in every run; no process of the first one came back."""
+    for start_s, instance in ((0.0, "yesterday"), (200.0, "today")):
+        for i in range(TURNS):
+            story.turn("user-1", start_s + i * 2.0, ("llm.first_token", 1.0), instance=instance)
+    (detail,) = [c.detail for c in story.report().validity if c.check == "together"]
+    assert (
+        "and no process served turns after it that had before: two runs in one directory?" in detail
+    )
+
+
 @pytest.mark.parametrize(("later", "told"), [("c", True), ("a", False)])
 def test_two_runs_in_one_directory_are_told(story: Any, later: str, told: bool) -> None:
     """Nobody there for two minutes, and nobody came back: that is no pause of the same users."""

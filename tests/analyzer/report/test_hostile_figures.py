@@ -58,7 +58,7 @@ def test_limits_that_limit_nothing_are_no_quota(limit: str) -> None:
 
 def test_a_limit_of_four_hundred_digits_is_a_mistake() -> None:
     """What the user types is held to the same bound."""
-    with pytest.raises(ValueError, match=r"write llm\.requests=150/min"):
+    with pytest.raises(ValueError, match=r"as in llm\.requests=150/min"):
         quota_given(f"llm.requests={'9' * 400}")
 
 

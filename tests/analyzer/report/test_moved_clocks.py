@@ -109,6 +109,19 @@ def test_a_clock_that_was_set_during_the_run_fails(story: Any) -> None:
     assert (status, detail.split(" against")[0]) == ("fail", "the service's clock went 500 ms back")
 
 
+def test_a_clock_is_set_when_it_is_set(story: Any) -> None:
+    """A third of the way through: in the middle of a tenth, where nothing tells the two apart."""
+    assert sent(story, 0.0, -0.5, -0.5).by_s == pytest.approx(-0.5)
+
+
+def test_a_set_clock_makes_nobody_wait_before_a_turn(story: Any) -> None:
+    """Times of both sides say nothing of each other then: that is no queue in front of the turns."""
+    sent(story, 0.0, -0.5, -0.5)
+    report = story.report()
+    assert "users wait" not in report.verdict.statement
+    assert "mind of this run: a clock was set while it lasted" in report.verdict.statement
+
+
 def test_queues_and_work_after_the_answer_are_no_clock(story: Any) -> None:
     """A queue moves the one bound, work that goes on the other."""
     assert abs(sent(story, 0.0, queue_s=5.0, works_on_s=1.3).by_s) < 0.01

@@ -33,7 +33,7 @@ def test_a_name_that_is_no_file_is_one_line(
 ) -> None:
     """The current directory, the root: neither is replaced, and nothing breaks."""
     assert main(["analyze", str(run_file), "--json", target]) == 2
-    assert capsys.readouterr().err.startswith("agentscope analyze: cannot write ")
+    assert capsys.readouterr().err.startswith("agentscope analyze: error: cannot write ")
 
 
 def test_a_pipe_is_written_to_and_not_replaced(story: Any, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ KEYS = {
     ),
     "memory": (
         "base_bytes bytes_per_live_session live_low live_high bytes_per_ended_session low high leak limit_bytes "
-        "time_to_limit_s basis"
+        "time_to_limit_s bytes_per_turn turn_low turn_high turns_freed basis"
     ),
     "margin": "first second times statement untold",
     "scalability": (

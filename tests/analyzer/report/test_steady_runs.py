@@ -17,7 +17,7 @@ from agentscope_analyzer.audit.warm_up import (
 )
 from agentscope_analyzer.ceilings.demand import LiveSessions
 from agentscope_analyzer.sql import Asker
-from agentscope_analyzer.validity.steadiness import MIN_CHANGE
+from agentscope_analyzer.validity.steadiness import MIN_CHANGE, _of_start
 
 T0_NS = 1_790_000_000_000_000_000
 
@@ -64,10 +64,20 @@ def test_a_warm_up_is_found_left_out_and_said(story: Any) -> None:
     ((status, detail, length_s),) = checks(report, "warm_up")
     assert status == "warn"  # the p95 of all turns is not the p95 of the service
     assert length_s == pytest.approx(29.0, abs=5.0)
-    assert "left out of quota ceilings and trends, not of turn times and shares: p95 " in detail
+    assert (
+        "left out of quota ceilings, trends and what grows with load, not of turn times" in detail
+    )
     assert detail.endswith("warm the service up before a run whose p95 counts")
     ((status, _, _),) = checks(report, "steady")
     assert status == "ok"  # nor does it make a trend
+
+
+def test_a_warm_up_is_no_load_and_no_kind_of_session(story: Any) -> None:
+    """Slow turns are many in flight: nothing grew with load, and no session is of another kind."""
+    story.crowd(15, 120.0, lambda at_s, random: even(at_s, random) * (8.0 if at_s < 30.0 else 1.0))
+    report = story.report()
+    assert "a turn is not proved to take longer" in report.growth.statement
+    assert checks(report, "mixed_workload") == []
 
 
 def test_a_short_warm_up_hardly_moves_the_p95(story: Any) -> None:
@@ -207,3 +217,12 @@ def test_a_plain_slope_is_found() -> None:
     at = np.arange(24.0)
     slope, low, high = theil_sen(at, at + 0.1 * np.sin(at))
     assert (low < 1.0 < high, slope) == (True, pytest.approx(1.0, abs=0.02))
+
+
+@pytest.mark.parametrize(
+    ("of_mean", "of_start"),
+    [(-1.0, -2 / 3), (-1.7, -1.7 / 1.85), (-3.1, -1.0), (0.5, 2 / 3), (1.9, 7.6)],
+)
+def test_a_change_is_told_of_what_there_was_at_first(of_mean: float, of_start: float) -> None:
+    """From 1.5 to 0.5 of its mean is two thirds less; nothing falls by more than all of it."""
+    assert _of_start(of_mean) == pytest.approx(of_start)

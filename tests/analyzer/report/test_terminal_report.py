@@ -17,7 +17,7 @@ run story: 30 turns of 6 sessions in 177 s, 150 spans, 1 instance
 
 VERDICT
   The provider's quota binds: 33 % of turn time; 30 of 60 attempts refused with 429 or 529; p95 3 s
-  (2 s without any contention); 60 requests/min are used up at 27 live sessions [25, 30] or fewer,
+  (2 s without any contention); 60 requests/min are used up at 27 live sessions [25, 35] or fewer,
   so more pods will not help
   confidence: high
 
@@ -27,7 +27,7 @@ WHAT TO DO NEXT
   2. Admit only as many sessions as the quota carries, so that the others wait in sight and not in
      retries.
   3. More pods or a larger machine will not help: they share the quota.
-  4. Plan with no more than 27 live sessions [25, 30] as they behaved in this run: beyond,
+  4. Plan with no more than 27 live sessions [25, 35] as they behaved in this run: beyond,
      llm.requests is used up (60 requests/min).
 
 BINDS
@@ -78,8 +78,8 @@ WHAT GROWS WITH LOAD
 
 CEILINGS
   resource                limit  a session       sessions  reached
-  llm.requests  60 requests/min     ≥ 1.92  ≤ 27 [25, 30]  yes, first
-  First limit: llm.requests at 27 live sessions [25, 30] or fewer; more pods will not help: the
+  llm.requests  60 requests/min     ≥ 1.92  ≤ 27 [25, 35]  yes, first
+  First limit: llm.requests at 27 live sessions [25, 35] or fewer; more pods will not help: the
   quota is the account's
   llm.requests: limit of openai gpt-4o-mini from rate-limit headers; window rule, at most 1 % of
   minutes over; means alone say 31; 6 sessions; extrapolated from 48-s windows; corrected for

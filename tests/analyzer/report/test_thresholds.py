@@ -1,16 +1,18 @@
 """``--fail-on``: names, operators and numbers."""
 
+import re
 from typing import Any
 
 import pytest
 
-from agentscope_analyzer.thresholds import Threshold, figures_of
+from agentscope_analyzer.commands.analyze import FIGURES
+from agentscope_analyzer.thresholds import Threshold, figures_of, names
 
 
 @pytest.mark.parametrize(
     ("text", "parsed"),
     [
-        ("p95_s > 8", ("p95_s", ">", 8.0)),
+        ("p95_s > 8", ("turns.p95_s", ">", 8.0)),
         ("turns.error_rate>=1%", ("turns.error_rate", ">=", 0.01)),
         ("ceilings.llm.requests.sessions < 1e2", ("ceilings.llm.requests.sessions", "<", 100.0)),
         ("run.complete == 0", ("run.complete", "==", 0.0)),
@@ -79,11 +81,46 @@ def test_a_figure_that_the_run_does_not_have_fails(story: Any) -> None:
     [
         ("p96_s > 8", "did you mean turns.p9"),
         ("seconds > 8", "did you mean attribution."),
-        ("xyzzy > 1", "see the JSON report for the names"),
+        ("xyzzy > 1", "names are like turns.p95_s, turns.error_rate, llm.rate_limited"),
     ],
 )
-def test_an_unknown_name_lists_its_neighbours(story: Any, text: str, hint: str) -> None:
-    """A typing mistake is one line that says what to type next."""
-    story.turn("a", 0, ("llm.generation", 9.0))
-    with pytest.raises(ValueError, match=f"no figure is called .*: {hint}"):
-        judged(story, text)
+def test_an_unknown_name_lists_its_neighbours(text: str, hint: str) -> None:
+    """A typing mistake is one line that says what to type next, before any run is read."""
+    with pytest.raises(
+        ValueError, match=f"no figure is called .*: {hint}.*; agentscope analyze -h"
+    ):
+        Threshold.parse(text)
+
+
+def test_a_report_has_no_figure_that_has_no_name(story: Any) -> None:
+    """What can be read off the document can be asked for; a pool's ceiling by the pool's name."""
+    for i in range(12):
+        story.turn(f"s{i}", 3 * i, ("llm.rate_limit", 1.0), ("llm.generation", 9.0))
+    assert figures_of(story.report()).keys() == set(names())
+    pool = "ceilings.db.pool:postgres@localhost.sessions"
+    assert Threshold.parse(f"{pool} < 50").name == pool
+    with pytest.raises(ValueError, match="no figure is called"):
+        Threshold.parse("ceilings.db.pool:postgres@localhost.session < 50")
+
+
+def test_the_help_lists_every_figure() -> None:
+    """``agentscope analyze -h``, without what it would have to import: so it is held here."""
+    listed = {f"{section}.{key}" for section, keys in FIGURES.items() for key in keys.split()}
+    assert {re.sub(_FILLED_IN, _by_word, name) for name in names()} == listed
+
+
+_WORDS = {
+    "run.rejected": "REASON",
+    "llm.tokens": "KIND",
+    "scalability.aicc": "MODEL",
+    "attribution.groups": "GROUP",
+    "attribution.causes": "CAUSE",
+    "ceilings": "RESOURCE",
+}
+_FILLED_IN = rf"^({'|'.join(_WORDS)})\.(.+?)(\.\w+)?$"
+
+
+def _by_word(match: re.Match[str]) -> str:
+    before, _, key = match.groups()
+    ends = "" if before in ("run.rejected", "llm.tokens", "scalability.aicc") else key
+    return f"{before}.{_WORDS[before]}{ends}"

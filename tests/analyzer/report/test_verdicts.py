@@ -28,7 +28,7 @@ def test_refused_requests_bind(story: Any) -> None:
         statement=(
             "the provider's quota binds: 33 % of turn time; 30 of 60 attempts refused with 429 or "
             "529; p95 3 s (2 s without any contention); 60 requests/min are used up at 27 live "
-            "sessions [25, 30] or fewer, so more pods will not help"
+            "sessions [25, 35] or fewer, so more pods will not help"
         ),
         confidence="high",
     )
@@ -147,7 +147,7 @@ def test_nothing_binds_within_the_target(story: Any) -> None:
         statement=(
             "nothing binds at this load: p95 2 s is within the 8 s target; the largest share is "
             "llm.first_token, 60 %, inherent; first limit in sight: llm.requests at 28 live "
-            "sessions [25, 30] (seen: 6)"
+            "sessions [25, 34] (seen: 6)"
         ),
         confidence="high",
     )

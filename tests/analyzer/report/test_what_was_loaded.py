@@ -34,7 +34,7 @@ def test_a_run_against_this_host_says_so(story: Any) -> None:
         (
             "ok",
             (
-                "all 30 calls to models went to 127.0.0.1, this host: a mock, a gateway or a model of its "
+                "all 30 requests to models went to 127.0.0.1, this host: a mock, a gateway or a model of its "
                 "own; unless it is a gateway, latency and quotas of models are its own, not a provider's"
             ),
         )
@@ -44,12 +44,12 @@ def test_a_run_against_this_host_says_so(story: Any) -> None:
 @pytest.mark.parametrize(
     ("model", "host", "found"),
     [
-        ("gpt-4o-mini", "api.openai.com", Addresses({"api.openai.com": TURNS})),
+        ("gpt-4o-mini", "api.openai.com", Addresses({"api.openai.com": TURNS}, noun="request")),
         ("gpt-4o-mini", None, Addresses()),
         (
             "mock-gpt4o@ttft=640",
             "api.openai.com",
-            Addresses({"api.openai.com": TURNS}, {"mock-gpt4o@ttft=640": TURNS}),
+            Addresses({"api.openai.com": TURNS}, {"mock-gpt4o@ttft=640": TURNS}, "request"),
         ),
     ],
 )

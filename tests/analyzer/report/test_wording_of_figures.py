@@ -41,6 +41,8 @@ def test_seconds(value: float, text: str) -> None:
         (0.63, "63 %"),
         (0.998, "> 99 %"),
         (1.0, "100 %"),
+        (-0.002, "-0.2 %"),
+        (-0.0002, "> -0.1 %"),
     ],
 )
 def test_percent(share: float, text: str) -> None:
@@ -56,6 +58,7 @@ def test_amounts_and_intervals() -> None:
         "2 queries",
     ]
     assert (interval(61, 90), interval(None, 90), number(0.00001)) == ("[61, 90]", "", "0.00001")
+    assert interval(61, None) == "[≥ 61]"  # no upper end: that is not nothing
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@
 -- cancelled, an answer that broke off as 200. A refusal of a call that failed for billing was one
 -- for billing: a 429 that means "pay" is no rate limit, however often it is sent again. Where several
 -- instrumentations recorded a call's attempts, those of one count: agentscope's, else the first by name.
--- @reads  spans, llm_model_spans, llm_twins, llm_inferences
+-- @reads  spans, llm_twins, llm_nested, llm_inferences
 -- @column trace_id VARCHAR                trace
 -- @column call_id VARCHAR                 span of the call that the attempt belongs to
 -- @column provider VARCHAR                the call's provider
@@ -19,34 +19,46 @@
 -- @column backoff_s DOUBLE                what passed from its failure to the next attempt, 0 where none
 -- @column pooled BOOLEAN                  whoever recorded it also records waits for connections
 -- @column attrs MAP(VARCHAR, VARCHAR)     attributes, response headers among them
-WITH above AS (
+WITH others AS (     -- spans for calls that another span stands for, two above at most
+  SELECT trace_id, span_id, call_id FROM llm_twins
+  UNION ALL
   SELECT
-    m.trace_id AS trace_id,
-    m.span_id AS span_id,
-    COALESCE(t.call_id, pp.span_id, p.span_id, m.span_id) AS call_id
-  FROM llm_model_spans AS m
-  LEFT JOIN llm_model_spans AS p ON p.trace_id = m.trace_id AND p.span_id = m.parent_id
-  LEFT JOIN llm_model_spans AS pp ON pp.trace_id = p.trace_id AND pp.span_id = p.parent_id
-  LEFT JOIN llm_twins AS t ON t.trace_id = m.trace_id
-    AND t.span_id = COALESCE(pp.span_id, p.span_id, m.span_id)
+    n.trace_id AS trace_id,
+    n.span_id AS span_id,
+    COALESCE(t.call_id, above.outer_id, n.outer_id) AS call_id
+  FROM llm_nested AS n
+  LEFT JOIN llm_nested AS above ON above.trace_id = n.trace_id AND above.span_id = n.outer_id
+  LEFT JOIN llm_twins AS t ON t.trace_id = n.trace_id
+    AND t.span_id = COALESCE(above.outer_id, n.outer_id)
+), homes AS (       -- the spans that an attempt can lie below, each with its call
+  SELECT trace_id, span_id AS home_id, span_id AS call_id, provider, model, billing_code
+  FROM llm_inferences
+  UNION ALL
+  SELECT
+    i.trace_id AS trace_id,
+    o.span_id AS home_id,
+    i.span_id AS call_id,
+    i.provider AS provider,
+    i.model AS model,
+    i.billing_code AS billing_code
+  FROM others AS o
+  JOIN llm_inferences AS i ON i.trace_id = o.trace_id AND i.span_id = o.call_id
 ), recorded AS (
   SELECT
     a.trace_id AS trace_id,
     a.span_id AS span_id,
-    i.span_id AS call_id,
-    i.provider AS provider,
-    i.model AS model,
+    h.call_id AS call_id,
+    h.provider AS provider,
+    h.model AS model,
     a.start_ns AS start_ns,
     a.end_ns AS end_ns,
     a.http_status AS http_status,
     a.status AS status,
     a.scope AS scope,
-    a.attrs AS attrs,
     a.billing_code AS billing_code,
-    i.billing_code AS call_billing_code
+    h.billing_code AS call_billing_code
   FROM spans AS a
-  JOIN above ON above.trace_id = a.trace_id AND above.span_id = a.parent_id
-  JOIN llm_inferences AS i ON i.trace_id = above.trace_id AND i.span_id = above.call_id
+  JOIN homes AS h ON h.trace_id = a.trace_id AND h.home_id = a.parent_id
   WHERE a.kind = 'CLIENT' AND (a.http_method IS NOT NULL OR a.http_status IS NOT NULL)
     AND a.operation IS NULL AND a.model IS NULL
 ), again AS (        -- most calls are sent once: there is nothing to compare
@@ -87,18 +99,20 @@ WITH above AS (
   FROM found
 )
 SELECT
-  trace_id,
-  call_id,
-  provider,
-  model,
-  start_ns,
-  end_ns,
-  http_status,
-  failed,
-  refused AND NOT unpaid AS rate_limited,
-  told_unpaid OR (unpaid AND COALESCE(http_status IN (402, 429), FALSE)) AS billed,
-  CASE WHEN failed AND next_start_ns > end_ns THEN CAST(next_start_ns - end_ns AS DOUBLE) / 1e9
-    ELSE 0e0 END AS backoff_s,
-  scope = 'agentscope' AS pooled,
-  attrs
-FROM judged
+  j.trace_id AS trace_id,
+  j.call_id AS call_id,
+  j.provider AS provider,
+  j.model AS model,
+  j.start_ns AS start_ns,
+  j.end_ns AS end_ns,
+  j.http_status AS http_status,
+  j.failed AS failed,
+  j.refused AND NOT j.unpaid AS rate_limited,
+  j.told_unpaid OR (j.unpaid AND COALESCE(j.http_status IN (402, 429), FALSE)) AS billed,
+  CASE WHEN j.failed AND j.next_start_ns > j.end_ns
+    THEN CAST(j.next_start_ns - j.end_ns AS DOUBLE) / 1e9 ELSE 0e0 END AS backoff_s,
+  j.scope = 'agentscope' AS pooled,
+  -- Joined last: until it is known which spans are attempts, so much is not carried along.
+  a.attrs AS attrs
+FROM judged AS j
+JOIN spans AS a ON a.trace_id = j.trace_id AND a.span_id = j.span_id

@@ -3,7 +3,7 @@
 -- Where one instrumentation nests calls in another's span for the same call, the outer one counts;
 -- where their spans stand side by side, the one that leads. What it does not say is taken from the
 -- others, summed over what one instrumentation recorded of the call.
--- @reads  llm_model_spans, llm_twins
+-- @reads  llm_model_spans, llm_twins, llm_nested
 -- @column trace_id VARCHAR           trace
 -- @column span_id VARCHAR            span of the call
 -- @column provider VARCHAR           provider, '' where unknown
@@ -22,16 +22,16 @@
 -- @column failed BOOLEAN             the call failed
 -- @column billing_code VARCHAR       why it was refused for money; NULL where it was not
 -- @column resend_count INTEGER       how often it was sent again, where the span itself says so
-WITH others AS (
-  SELECT m.*, COALESCE(t.call_id, above.call_id, m.parent_id) AS call_id
-  FROM llm_model_spans AS m
-  LEFT JOIN llm_twins AS t ON t.trace_id = m.trace_id AND t.span_id = m.span_id
-  LEFT JOIN llm_twins AS above ON above.trace_id = m.trace_id AND above.span_id = m.parent_id
-  WHERE m.parent_id <> '' OR t.call_id IS NOT NULL
+WITH others AS (     -- spans for calls that another span stands for
+  SELECT trace_id, span_id, call_id FROM llm_twins
+  UNION ALL
+  SELECT n.trace_id AS trace_id, n.span_id AS span_id, COALESCE(t.call_id, n.outer_id) AS call_id
+  FROM llm_nested AS n
+  LEFT JOIN llm_twins AS t ON t.trace_id = n.trace_id AND t.span_id = n.outer_id
 ), told AS (
   SELECT
-    trace_id,
-    call_id,
+    o.trace_id AS trace_id,
+    o.call_id AS call_id,
     MAX(provider) AS provider,
     MAX(model) AS model,
     MAX(asked_model) AS asked_model,
@@ -45,9 +45,10 @@ WITH others AS (
     CAST(SUM(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
     MAX(billing_code) AS billing_code,
     CAST(SUM(resend_count) AS INTEGER) AS resend_count
-  FROM others
-  GROUP BY trace_id, call_id, scope
-), nested AS (
+  FROM others AS o
+  JOIN llm_model_spans AS m ON m.trace_id = o.trace_id AND m.span_id = o.span_id
+  GROUP BY o.trace_id, o.call_id, m.scope
+), joined AS (
   SELECT
     trace_id,
     call_id,
@@ -86,7 +87,7 @@ SELECT
   COALESCE(s.billing_code, n.billing_code) AS billing_code,
   COALESCE(s.resend_count, n.resend_count) AS resend_count
 FROM llm_model_spans AS s
-LEFT JOIN llm_model_spans AS p ON p.trace_id = s.trace_id AND p.span_id = s.parent_id
-LEFT JOIN llm_twins AS t ON t.trace_id = s.trace_id AND t.span_id = s.span_id
-LEFT JOIN nested AS n ON n.trace_id = s.trace_id AND n.call_id = s.span_id
-WHERE p.span_id IS NULL AND t.span_id IS NULL
+LEFT JOIN joined AS n ON n.trace_id = s.trace_id AND n.call_id = s.span_id
+WHERE NOT EXISTS (
+  SELECT 1 FROM others AS o WHERE o.trace_id = s.trace_id AND o.span_id = s.span_id
+)

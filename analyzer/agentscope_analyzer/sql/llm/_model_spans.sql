@@ -2,9 +2,9 @@
 --
 -- Some instrumentations count cached input beside the rest of the input and not in it; where there is
 -- more of it than input, that is certain, and it is added.
--- Logfire's span for the rest of a streamed answer is no call of its own: what it says belongs to the
--- call whose answer began just before it, and only where there is none does it stand for the call.
--- @reads  spans
+-- Logfire's span for the rest of a streamed answer is not among them where it belongs to a call: what it
+-- says is then said of the call.
+-- @reads  spans, llm_rests
 -- @column trace_id VARCHAR           trace
 -- @column span_id VARCHAR            span of the call
 -- @column parent_id VARCHAR          parent span, '' at roots
@@ -53,44 +53,13 @@ WITH told AS (
     resend_count,
     scope,
     attrs['gen_ai.response.id'] AS response_id,
-    attrs['server.address'] AS address,
-    CASE WHEN starts_with(scope, 'logfire.') THEN COALESCE(attrs['logfire.span_type'], '') = 'log'
-      ELSE FALSE END AS rests
+    attrs['server.address'] AS address
   FROM spans
   WHERE wait_kind IS NULL AND db_system IS NULL AND tool IS NULL AND runtime_event IS NULL
     AND (
       (kind <> 'SERVER' AND operation IN ('chat', 'text_completion', 'generate_content', 'embeddings'))
       OR (kind = 'CLIENT' AND operation IS NULL AND model IS NOT NULL)
     )
-), pairs AS (       -- each rest with the calls before it, each call with the rests behind it
-  SELECT
-    r.trace_id AS trace_id,
-    r.span_id AS rest_id,
-    c.span_id AS span_id,
-    ROW_NUMBER() OVER (PARTITION BY r.trace_id, r.span_id ORDER BY c.end_ns DESC, c.span_id) AS of_rest,
-    ROW_NUMBER() OVER (PARTITION BY c.trace_id, c.span_id ORDER BY r.start_ns, r.span_id) AS of_call
-  FROM told AS r
-  JOIN told AS c
-    ON c.trace_id = r.trace_id AND c.parent_id = r.parent_id AND c.scope = r.scope
-    AND c.asked_model = r.asked_model AND c.end_ns - 10000000 <= r.start_ns
-    AND r.start_ns - 1000000000 <= c.end_ns
-  WHERE r.rests AND NOT c.rests AND c.output_tokens IS NULL
-), rests AS (
-  SELECT
-    p.trace_id AS trace_id,
-    p.rest_id AS rest_id,
-    p.span_id AS span_id,
-    r.end_ns AS end_ns,
-    r.start_ns AS start_ns,
-    r.input_tokens AS input_tokens,
-    r.output_tokens AS output_tokens,
-    r.cache_read_tokens AS cache_read_tokens,
-    r.cache_write_tokens AS cache_write_tokens,
-    r.reasoning_tokens AS reasoning_tokens,
-    r.cached_tokens AS cached_tokens
-  FROM pairs AS p
-  JOIN told AS r ON r.trace_id = p.trace_id AND r.span_id = p.rest_id
-  WHERE p.of_rest = 1 AND p.of_call = 1
 ), calls AS (
   SELECT
     c.trace_id AS trace_id,
@@ -118,8 +87,10 @@ WITH told AS (
     c.address AS address,
     c.kind AS kind
   FROM told AS c
-  LEFT JOIN rests AS r ON r.trace_id = c.trace_id AND r.span_id = c.span_id
-  WHERE NOT c.rests OR c.span_id NOT IN (SELECT rest_id FROM rests)
+  LEFT JOIN llm_rests AS r ON r.trace_id = c.trace_id AND r.span_id = c.span_id
+  WHERE NOT EXISTS (
+    SELECT 1 FROM llm_rests AS rest WHERE rest.trace_id = c.trace_id AND rest.rest_id = c.span_id
+  )
 )
 SELECT
   trace_id,

@@ -5,6 +5,13 @@
 -- @reads  llm_inferences, llm_attempts
 -- @column trace_id VARCHAR       trace
 -- @column span_id VARCHAR        span of the call
+-- @column provider VARCHAR       the call's provider
+-- @column model VARCHAR          its model
+-- @column start_ns BIGINT        its start
+-- @column end_ns BIGINT          its end
+-- @column streamed BOOLEAN       the answer is known to be streamed
+-- @column output_tokens BIGINT   tokens written
+-- @column succeeded BOOLEAN      the call did not fail
 -- @column attempts BIGINT        HTTP attempts; NULL where nothing says how many
 -- @column seen BIGINT            of those, attempts that were recorded
 -- @column pooled BIGINT          of those, attempts whose wait for a connection would be seen
@@ -28,6 +35,13 @@ WITH tried AS (
 SELECT
   i.trace_id AS trace_id,
   i.span_id AS span_id,
+  i.provider AS provider,
+  i.model AS model,
+  i.start_ns AS start_ns,
+  i.end_ns AS end_ns,
+  COALESCE(i.streamed, FALSE) AS streamed,
+  i.output_tokens AS output_tokens,
+  NOT i.failed AS succeeded,
   COALESCE(t.seen, CAST(i.resend_count AS BIGINT) + 1) AS attempts,
   COALESCE(t.seen, 0) AS seen,
   COALESCE(t.pooled, 0) AS pooled,

@@ -2,7 +2,7 @@
 --
 -- Calls are alike that went to the same model, streamed or not, and wrote the same number of tokens
 -- but for a factor of two. Load is how many calls of the model were in flight when one began.
--- @reads  llm_inferences, llm_tries
+-- @reads  llm_tries
 -- @column provider VARCHAR       provider, '' where unknown
 -- @column model VARCHAR          model, '' where unknown
 -- @column streamed BOOLEAN       the answer was streamed
@@ -11,67 +11,66 @@
 -- @column duration_s DOUBLE      how long it took
 -- @column in_flight BIGINT       calls of the model in flight when it began, itself included
 -- @column part INTEGER           1 for the third of its like under least load, 3 for that under most
-WITH tried AS (
+WITH models AS (     -- of a model all of whose attempts were recorded nothing is asked
+  SELECT provider, model, ROW_NUMBER() OVER (ORDER BY provider, model) AS of_model
+  FROM llm_tries
+  WHERE seen = 0 AND succeeded
+  GROUP BY provider, model
+), numbered AS (    -- from here on a call and its model are numbers: ids are long to sort by
   SELECT
-    i.trace_id AS trace_id,
-    i.span_id AS span_id,
-    i.provider AS provider,
-    i.model AS model,
-    i.start_ns AS start_ns,
-    i.end_ns AS end_ns,
-    COALESCE(i.streamed, FALSE) AS streamed,
-    i.output_tokens AS output_tokens,
-    t.attempts AS attempts,
-    t.seen = 0 AND NOT i.failed AS is_unseen
-  FROM llm_inferences AS i
-  JOIN llm_tries AS t ON t.trace_id = i.trace_id AND t.span_id = i.span_id
-), numbered AS (    -- of a model all of whose attempts were recorded nothing is asked
-  SELECT *, ROW_NUMBER() OVER (ORDER BY trace_id, span_id) AS number
-  FROM tried AS t
-  WHERE EXISTS (SELECT 1 FROM tried AS u WHERE u.is_unseen AND u.provider = t.provider AND u.model = t.model)
+    m.of_model AS of_model,
+    ROW_NUMBER() OVER (ORDER BY t.trace_id, t.span_id) AS number,
+    t.start_ns AS start_ns,
+    t.end_ns AS end_ns,
+    t.streamed AS streamed,
+    CAST(CASE WHEN t.output_tokens > 0 THEN floor(log2(CAST(t.output_tokens AS DOUBLE))) ELSE -1 END
+      AS INTEGER) AS size,
+    COALESCE(t.attempts - 1, 0) AS resent,
+    t.seen = 0 AND t.succeeded AS is_unseen
+  FROM llm_tries AS t
+  JOIN models AS m ON m.provider = t.provider AND m.model = t.model
 ), steps AS (
-  SELECT number, provider, model, start_ns AS at_ns, 1 AS step FROM numbered
+  SELECT of_model, number, start_ns AS at_ns, 1 AS step FROM numbered
   UNION ALL
-  SELECT number, provider, model, end_ns AS at_ns, -1 AS step FROM numbered
+  SELECT of_model, number, end_ns AS at_ns, -1 AS step FROM numbered
 ), flight AS (
   SELECT
     number,
     step,
     SUM(step) OVER (
-      PARTITION BY provider, model ORDER BY at_ns, step, number
+      PARTITION BY of_model ORDER BY at_ns, step, number
       ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
     ) AS in_flight
   FROM steps
 ), unseen AS (
   SELECT
+    n.of_model AS of_model,
     n.number AS number,
-    n.provider AS provider,
-    n.model AS model,
     n.streamed AS streamed,
-    CAST(CASE WHEN n.output_tokens > 0 THEN floor(log2(CAST(n.output_tokens AS DOUBLE))) ELSE -1 END
-      AS INTEGER) AS size,
-    COALESCE(n.attempts - 1, 0) AS resent,
-    CAST(n.end_ns - n.start_ns AS DOUBLE) / 1e9 AS duration_s,
+    n.size AS size,
+    n.resent AS resent,
+    n.end_ns - n.start_ns AS ns,
     CAST(f.in_flight AS BIGINT) AS in_flight
   FROM numbered AS n
-  JOIN flight AS f ON f.number = n.number AND f.step = 1
-  WHERE n.is_unseen
+  JOIN flight AS f ON f.number = n.number
+  WHERE n.is_unseen AND f.step = 1
 ), ranked AS (
   SELECT
     *,
     ROW_NUMBER() OVER (
-      PARTITION BY provider, model, streamed, size ORDER BY in_flight, number
+      PARTITION BY of_model, streamed, size ORDER BY in_flight, number
     ) - 1 AS i,
-    COUNT(*) OVER (PARTITION BY provider, model, streamed, size) AS n
+    COUNT(*) OVER (PARTITION BY of_model, streamed, size) AS n
   FROM unseen
 )
 SELECT
-  provider,
-  model,
-  streamed,
-  size,
-  resent,
-  duration_s,
-  in_flight,
-  CASE WHEN 3 * i < n THEN 1 WHEN 3 * i < 2 * n THEN 2 ELSE 3 END AS part
-FROM ranked
+  m.provider AS provider,
+  m.model AS model,
+  r.streamed AS streamed,
+  r.size AS size,
+  r.resent AS resent,
+  CAST(r.ns AS DOUBLE) / 1e9 AS duration_s,
+  r.in_flight AS in_flight,
+  CASE WHEN 3 * r.i < r.n THEN 1 WHEN 3 * r.i < 2 * r.n THEN 2 ELSE 3 END AS part
+FROM ranked AS r
+JOIN models AS m ON m.of_model = r.of_model

@@ -23,33 +23,33 @@
 -- @column calls_without_usage BIGINT calls that did not fail and do not say what they read and wrote
 WITH ranked AS (
   SELECT
-    i.*,
-    t.attempts AS attempts,
-    t.seen AS seen,
-    t.rate_limited AS rate_limited,
-    t.billed AS billed,
-    t.backoff_s AS backoff_s,
-    NOT i.failed AND (i.input_tokens IS NULL OR (i.output_tokens IS NULL AND NOT i.embeds)) AS lacks_usage,
+    provider,
+    model,
     CAST(end_ns - start_ns AS DOUBLE) / 1e9 AS duration_s,
-    -- the first chunk brings a token; reasoning came before it
-    GREATEST(0, COALESCE(output_tokens, 0) - COALESCE(reasoning_tokens, 0) - 1) AS streamed_tokens,
-    CAST(end_ns - start_ns AS DOUBLE) / 1e9 - first_chunk_s AS streaming_s,
     ROW_NUMBER() OVER (PARTITION BY provider, model ORDER BY end_ns - start_ns) - 1 AS i,
     COUNT(*) OVER (PARTITION BY provider, model) - 1 AS last_i
-  FROM llm_inferences AS i
-  JOIN llm_tries AS t ON t.trace_id = i.trace_id AND t.span_id = i.span_id
+  FROM llm_inferences
+), durations AS (
+  SELECT
+    provider,
+    model,
+    SUM(duration_s * GREATEST(0e0, 1e0 - ABS(i - 0.50e0 * last_i))) AS p50_s,
+    SUM(duration_s * GREATEST(0e0, 1e0 - ABS(i - 0.95e0 * last_i))) AS p95_s
+  FROM ranked
+  GROUP BY provider, model
+), calls AS (
+  SELECT
+    *,
+    NOT failed AND (input_tokens IS NULL OR (output_tokens IS NULL AND NOT embeds)) AS lacks_usage,
+    -- the first chunk brings a token; reasoning came before it
+    GREATEST(0, COALESCE(output_tokens, 0) - COALESCE(reasoning_tokens, 0) - 1) AS streamed_tokens,
+    CAST(end_ns - start_ns AS DOUBLE) / 1e9 - first_chunk_s AS streaming_s
+  FROM llm_inferences
 ), called AS (
   SELECT
     provider,
     model,
     COUNT(*) AS calls,
-    CAST(SUM(attempts) AS BIGINT) AS attempts,
-    CAST(SUM(attempts - 1) AS BIGINT) AS retries,
-    CAST(SUM(CASE WHEN seen > 0 THEN rate_limited END) AS BIGINT) AS rate_limited,
-    CAST(SUM(CASE WHEN seen > 0 THEN billed END) AS BIGINT) AS billed,
-    SUM(CASE WHEN seen > 0 THEN backoff_s END) AS backoff_s,
-    SUM(duration_s * GREATEST(0e0, 1e0 - ABS(i - 0.50e0 * last_i))) AS p50_s,
-    SUM(duration_s * GREATEST(0e0, 1e0 - ABS(i - 0.95e0 * last_i))) AS p95_s,
     SUM(CASE WHEN streaming_s > 0 AND output_tokens IS NOT NULL THEN streamed_tokens END)
       / NULLIF(SUM(CASE WHEN streaming_s > 0 AND output_tokens IS NOT NULL THEN streaming_s END), 0e0)
       AS tokens_per_s,
@@ -59,7 +59,18 @@ WITH ranked AS (
     CAST(SUM(cache_write_tokens) AS BIGINT) AS cache_write_tokens,
     CAST(SUM(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
     COUNT(*) FILTER (WHERE lacks_usage) AS calls_without_usage
-  FROM ranked
+  FROM calls
+  GROUP BY provider, model
+), tried AS (
+  SELECT
+    provider,
+    model,
+    CAST(SUM(attempts) AS BIGINT) AS attempts,
+    CAST(SUM(attempts - 1) AS BIGINT) AS retries,
+    CAST(SUM(CASE WHEN seen > 0 THEN rate_limited END) AS BIGINT) AS rate_limited,
+    CAST(SUM(CASE WHEN seen > 0 THEN billed END) AS BIGINT) AS billed,
+    SUM(CASE WHEN seen > 0 THEN backoff_s END) AS backoff_s
+  FROM llm_tries
   GROUP BY provider, model
 ), chunks AS (
   SELECT
@@ -81,13 +92,13 @@ SELECT
   c.provider AS provider,
   c.model AS model,
   c.calls AS calls,
-  c.attempts AS attempts,
-  c.retries AS retries,
-  c.rate_limited AS rate_limited,
-  c.billed AS billed,
-  c.backoff_s AS backoff_s,
-  c.p50_s AS p50_s,
-  c.p95_s AS p95_s,
+  t.attempts AS attempts,
+  t.retries AS retries,
+  t.rate_limited AS rate_limited,
+  t.billed AS billed,
+  t.backoff_s AS backoff_s,
+  d.p50_s AS p50_s,
+  d.p95_s AS p95_s,
   f.ttft_p50_s AS ttft_p50_s,
   f.ttft_p95_s AS ttft_p95_s,
   c.tokens_per_s AS tokens_per_s,
@@ -98,5 +109,7 @@ SELECT
   c.reasoning_tokens AS reasoning_tokens,
   c.calls_without_usage AS calls_without_usage
 FROM called AS c
+JOIN durations AS d ON d.provider = c.provider AND d.model = c.model
+JOIN tried AS t ON t.provider = c.provider AND t.model = c.model
 LEFT JOIN first_chunks AS f ON f.provider = c.provider AND f.model = c.model
 ORDER BY c.calls DESC, c.provider, c.model

@@ -2,7 +2,7 @@
 --
 -- One row per attribute that holds one.
 -- @reads  llm_attempts
--- @param  prefix VARCHAR       how the names of such attributes begin
+-- @param  prefix VARCHAR = http.response.header.   how the names of such attributes begin
 -- @column attribute VARCHAR    the attribute
 -- @column attempts BIGINT      attempts that have it
 WITH named AS (

@@ -7,7 +7,7 @@
 -- @param  remaining_header VARCHAR   attribute of the header that says what is left
 -- @param  reset_header VARCHAR       attribute of the header that says when it is full again
 -- @param  window_header VARCHAR      attribute of the header that says in which time it refills
--- @param  date_header VARCHAR        attribute of the header that says when the answer was written
+-- @param  date_header VARCHAR = http.response.header.date   attribute of the header that says when the answer was written
 -- @column provider VARCHAR           provider
 -- @column model VARCHAR              model
 -- @column refused BOOLEAN            answered 429 or 529, but not for billing

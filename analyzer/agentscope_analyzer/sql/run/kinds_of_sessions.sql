@@ -1,8 +1,9 @@
 -- Are there sessions of several kinds, so that a mean session stands for none of them?
 --
 -- Sessions by what one of their turns asks for on average: model calls, and seconds. One row per bin,
--- each 10 % wide.
+-- each 10 % wide. Sessions that saw nothing but a warm-up would look like a kind of their own.
 -- @reads  turns_sessions, llm_inferences
+-- @param  since_ns BIGINT = 0   turns that begin before are left out
 -- @column measure VARCHAR     calls or seconds
 -- @column bin BIGINT          the mean's logarithm to the base of 1.1, rounded down
 -- @column sessions BIGINT     sessions
@@ -12,7 +13,7 @@ WITH made AS (
   SELECT t.turn_id AS turn_id, COUNT(*) AS calls
   FROM turns_sessions AS t
   JOIN llm_inferences AS i ON i.trace_id = t.trace_id
-  WHERE i.start_ns >= t.start_ns AND i.start_ns <= t.end_ns
+  WHERE i.start_ns >= t.start_ns AND i.start_ns <= t.end_ns AND t.start_ns >= $since_ns
   GROUP BY t.turn_id
 ), asked AS (
   SELECT
@@ -22,7 +23,7 @@ WITH made AS (
     CAST(SUM(t.end_ns - t.start_ns) AS DOUBLE) / 1e9 AS seconds
   FROM turns_sessions AS t
   LEFT JOIN made AS m ON m.turn_id = t.turn_id
-  WHERE t.session IS NOT NULL
+  WHERE t.session IS NOT NULL AND t.start_ns >= $since_ns
   GROUP BY t.session
 ), measured AS (
   SELECT 'calls' AS measure, turns, calls AS amount FROM asked

@@ -1,12 +1,13 @@
 -- Which metrics did the run record, and how high did they go?
 --
--- One row per metric. The increase of a sum is added up over processes and attribute sets.
+-- One row per metric. The increase of a sum is added up over processes and attribute sets; a total
+-- that was read once tells of no increase.
 -- @reads  metrics
 -- @column name VARCHAR        metric
 -- @column instances BIGINT    processes that reported it
 -- @column points BIGINT       points
 -- @column most DOUBLE         largest value of a gauge; NULL for the rest
--- @column increase DOUBLE     growth of a sum during the run; NULL for the rest
+-- @column increase DOUBLE     growth of a sum during the run; NULL for the rest, and where it was read once
 -- @column observed BIGINT     observations of a histogram; NULL for the rest
 -- @column total DOUBLE        sum of a histogram's observations; NULL for the rest
 WITH series AS (
@@ -19,7 +20,8 @@ WITH series AS (
     MAX(CASE WHEN kind = 'gauge' THEN value END) AS most,
     CASE
       WHEN MAX(temporality) = 'delta' THEN SUM(CASE WHEN kind = 'sum' THEN value END)
-      ELSE MAX(CASE WHEN kind = 'sum' THEN value END) - MIN(CASE WHEN kind = 'sum' THEN value END)
+      WHEN COUNT(DISTINCT time_ns) > 1
+        THEN MAX(CASE WHEN kind = 'sum' THEN value END) - MIN(CASE WHEN kind = 'sum' THEN value END)
     END AS increase,
     CASE WHEN MAX(temporality) = 'delta' THEN SUM(count) ELSE MAX(count) END AS observed,
     CASE WHEN MAX(temporality) = 'delta' THEN SUM(total) ELSE MAX(total) END AS total

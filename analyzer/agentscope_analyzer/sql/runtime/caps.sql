@@ -3,9 +3,9 @@
 -- One row per resource and process, the fullest first; a process has its own of each. Resources
 -- without a limit are left out.
 -- @reads  metrics
--- @param  used VARCHAR           gauge of what is in use
--- @param  size VARCHAR           gauge of the limit
--- @param  label VARCHAR          attribute that names the resource
+-- @param  used VARCHAR = agentscope.http.pool.in_use   gauge of what is in use
+-- @param  size VARCHAR = agentscope.http.pool.limit    gauge of the limit
+-- @param  label VARCHAR = pool    attribute that names the resource
 -- @param  from_ns BIGINT = 0     gauges are read from here
 -- @param  to_ns BIGINT = 9223372036854775807   to here
 -- @column resource VARCHAR       its name, '' where it has none

@@ -12,7 +12,7 @@
 WITH blocks AS (
   SELECT instance, start_ns, end_ns FROM spans WHERE runtime_event = 'loop_blocked'
 ), near AS (         -- the only stretches of 20 ms in which an await can end that a block has hit
-  SELECT DISTINCT instance AS near_instance, end_ns // 20000000 + step AS stretch
+  SELECT DISTINCT end_ns // 20000000 + step AS stretch
   FROM blocks
   CROSS JOIN (VALUES (-1), (0), (1)) AS steps (step)
 ), awaits AS (
@@ -25,9 +25,8 @@ WITH blocks AS (
       WHEN operation IN ('chat', 'text_completion', 'generate_content', 'embeddings') THEN 'model'
       ELSE 'http'
     END AS kind,
-    near_instance IS NOT NULL AS is_near
+    end_ns // 20000000 IN (SELECT stretch FROM near) AS is_near
   FROM spans
-  LEFT JOIN near ON near_instance = instance AND stretch = end_ns // 20000000
   WHERE kind = 'CLIENT'
 ), marks AS (
   SELECT instance, end_ns - 1000000 AS at_ns, 0 AS is_await, end_ns AS block_end_ns,

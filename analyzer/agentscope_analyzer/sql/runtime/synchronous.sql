@@ -11,12 +11,11 @@
 WITH blocks AS (
   SELECT instance, start_ns, end_ns FROM spans WHERE runtime_event = 'loop_blocked'
 ), longest AS (     -- no call within one block takes longer
-  SELECT instance AS of_instance, MAX(end_ns - start_ns) AS longest_ns FROM blocks GROUP BY instance
+  SELECT MAX(end_ns - start_ns) AS longest_ns FROM blocks
 ), calls AS (
   SELECT s.instance AS instance, s.name AS name, s.start_ns AS start_ns, s.end_ns AS end_ns,
-    COALESCE(s.end_ns - s.start_ns <= longest.longest_ns, FALSE) AS may_be_held
+    COALESCE(s.end_ns - s.start_ns <= (SELECT longest_ns FROM longest), FALSE) AS may_be_held
   FROM spans AS s
-  LEFT JOIN longest ON longest.of_instance = s.instance
   WHERE s.kind = 'CLIENT' AND s.end_ns - s.start_ns >= 5000000
     AND (s.operation IS NOT NULL OR s.db_system IS NOT NULL OR s.http_method IS NOT NULL)
     -- An attempt goes by the name of the call that made it.

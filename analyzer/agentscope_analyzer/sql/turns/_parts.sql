@@ -8,6 +8,7 @@
 -- @column turn_id VARCHAR      turn
 -- @column cluster BIGINT       cluster of its session
 -- @column known BOOLEAN        its session is known
+-- @column start_ns BIGINT      its start
 -- @column duration_s DOUBLE    its duration
 -- @column place DOUBLE         its place by duration: 0 for the shortest, 1 for the longest
 -- @column slow BOOLEAN         at or above the p95 duration
@@ -53,7 +54,7 @@ WITH steps AS (
   SELECT 0.999999e0 * SUM(duration_s * GREATEST(0e0, 1e0 - ABS(i - 0.95e0 * last_i))) AS p95_s
   FROM ranked
 ), named AS (
-  SELECT turn_id, session, COALESCE(session, turn_id) AS of_session FROM turns_sessions
+  SELECT turn_id, session, start_ns, COALESCE(session, turn_id) AS of_session FROM turns_sessions
 ), dealt AS (
   SELECT of_session, (ROW_NUMBER() OVER (ORDER BY of_session) - 1) % 500 AS cluster
   FROM (SELECT DISTINCT of_session FROM named) AS sessions
@@ -62,6 +63,7 @@ SELECT
   d.turn_id AS turn_id,
   dealt.cluster AS cluster,
   named.session IS NOT NULL AS known,
+  named.start_ns AS start_ns,
   d.duration_s AS duration_s,
   d.place AS place,
   d.duration_s >= (SELECT p95_s FROM threshold) AS slow,

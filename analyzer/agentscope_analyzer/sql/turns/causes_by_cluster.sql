@@ -2,6 +2,7 @@
 --
 -- One row per cluster (see turns/_parts) and cause that took time in it.
 -- @reads  turns_parts, turns_spent
+-- @param  since_ns BIGINT = 0   of the thirds by load, turns that begin before are left out
 -- @column cluster BIGINT     cluster
 -- @column cause VARCHAR      cause
 -- @column whole_s DOUBLE     seconds of it in all turns
@@ -15,8 +16,8 @@ SELECT
   CAST(SUM(t.ns) AS DOUBLE) / 1e9 AS whole_s,
   CAST(SUM(CASE WHEN p.slow THEN t.ns ELSE 0 END) AS DOUBLE) / 1e9 AS slow_s,
   CAST(SUM(CASE WHEN p.middle THEN t.ns ELSE 0 END) AS DOUBLE) / 1e9 AS middle_s,
-  CAST(SUM(CASE WHEN p.load_part = 1 THEN t.ns ELSE 0 END) AS DOUBLE) / 1e9 AS least_s,
-  CAST(SUM(CASE WHEN p.load_part = 3 THEN t.ns ELSE 0 END) AS DOUBLE) / 1e9 AS most_s
+  CAST(SUM(CASE WHEN p.load_part = 1 AND p.start_ns >= $since_ns THEN t.ns ELSE 0 END) AS DOUBLE) / 1e9 AS least_s,
+  CAST(SUM(CASE WHEN p.load_part = 3 AND p.start_ns >= $since_ns THEN t.ns ELSE 0 END) AS DOUBLE) / 1e9 AS most_s
 FROM turns_spent AS t
 JOIN turns_parts AS p ON p.turn_id = t.turn_id
 GROUP BY p.cluster, t.cause

@@ -2,6 +2,7 @@
 --
 -- One row per cluster of sessions (see turns/_parts): what a resampling of sessions draws.
 -- @reads  turns_parts
+-- @param  since_ns BIGINT = 0   of the thirds by load, turns that begin before are left out
 -- @column cluster BIGINT        cluster
 -- @column whole BIGINT          turns of its sessions
 -- @column nameless BIGINT       those whose session is not known
@@ -19,10 +20,10 @@ SELECT
   COUNT(*) FILTER (WHERE slow) AS slow,
   COUNT(*) FILTER (WHERE middle) AS middle,
   COUNT(*) FILTER (WHERE place < 0.4e0) AS below,
-  COUNT(*) FILTER (WHERE load_part = 1) AS least,
-  COUNT(*) FILTER (WHERE load_part = 3) AS most,
-  CAST(SUM(CASE WHEN load_part = 1 THEN in_flight ELSE 0 END) AS BIGINT) AS least_flight,
-  CAST(SUM(CASE WHEN load_part = 3 THEN in_flight ELSE 0 END) AS BIGINT) AS most_flight
+  COUNT(*) FILTER (WHERE load_part = 1 AND start_ns >= $since_ns) AS least,
+  COUNT(*) FILTER (WHERE load_part = 3 AND start_ns >= $since_ns) AS most,
+  CAST(SUM(CASE WHEN load_part = 1 AND start_ns >= $since_ns THEN in_flight ELSE 0 END) AS BIGINT) AS least_flight,
+  CAST(SUM(CASE WHEN load_part = 3 AND start_ns >= $since_ns THEN in_flight ELSE 0 END) AS BIGINT) AS most_flight
 FROM turns_parts
 GROUP BY cluster
 ORDER BY cluster
