@@ -111,7 +111,7 @@ def test_the_bare_wheel_says_what_to_install(bare_environment: Path, tmp_path: P
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "agentscope analyze needs the analyzer extra: "
+        "agentscope analyze: error: the analyzer extra is needed: "
         "pip install 'agentscope-observability[analyzer]'\n"
     )
 
