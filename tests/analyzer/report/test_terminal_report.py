@@ -85,7 +85,7 @@ CEILINGS
   minutes over; means alone say 31; 6 sessions; extrapolated from 48-s windows; corrected for
   back-off; refused attempts taken as not charged; refusals held sessions back, so demand is at
   least this, sessions at most
-  scalability         not enough data: 24 turns to go by, 100 are needed
+  scalability         not enough data: 23 turns to go by, 100 are needed
 
 TURNS
                    p50  p90    p95  p99  max  a second  failed
