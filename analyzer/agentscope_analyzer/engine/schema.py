@@ -23,7 +23,7 @@ __all__ = [
     "arrow_type",
 ]
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Raised whenever the same file would give other rows: older Parquet caches are then rebuilt."""
 
 
@@ -79,6 +79,8 @@ SPANS: Final = Table(
         Column("operation", "VARCHAR", "chat, embeddings, execute_tool, invoke_agent, …"),
         Column("provider", "VARCHAR", "openai, anthropic, …"),
         Column("model", "VARCHAR", "model that answered, else the model asked for"),
+        Column("asked_model", "VARCHAR", "model asked for, as OpenTelemetry spells it"),
+        Column("response_id", "VARCHAR", "the provider's id of the answer"),
         Column("streamed", "BOOLEAN", "the answer was streamed"),
         Column("first_chunk_s", "DOUBLE", "from the span's start to the first chunk"),
         Column("input_tokens", "BIGINT", "input tokens, cached included"),
@@ -90,6 +92,8 @@ SPANS: Final = Table(
         Column("http_route", "VARCHAR", "route template; the bare path in old traces without one"),
         Column("http_status", "INTEGER", "HTTP status of the answer"),
         Column("resend_count", "INTEGER", "0 for a request's first attempt, 1 for its first retry"),
+        Column("server_address", "VARCHAR", "host that was called"),
+        Column("server_port", "INTEGER", "port that was called"),
         Column("error_type", "VARCHAR", "exception class or status of a failure"),
         Column("billing_code", "VARCHAR", "why a provider refused for money; NULL for all else"),
         Column("wait_kind", "VARCHAR", "what was waited for"),

@@ -86,6 +86,8 @@ SPAN_COLUMNS: Final[dict[str, tuple[Source, ...]]] = {
         "llm.model_name",
         "embedding.model_name",
     ),
+    "asked_model": _first_of(c.REQUEST_MODEL),
+    "response_id": _first_of(c.RESPONSE_ID),
     "streamed": _first_of(c.REQUEST_STREAM, "gen_ai.is_streaming", "llm.is_streaming"),
     "first_chunk_s": _first_of(c.TIME_TO_FIRST_CHUNK),
     "input_tokens": _first_of(
@@ -126,6 +128,8 @@ SPAN_COLUMNS: Final[dict[str, tuple[Source, ...]]] = {
     ),
     "http_status": _first_of(c.HTTP_STATUS_CODE, "http.status_code"),
     "resend_count": _first_of(c.HTTP_RESEND_COUNT, "http.resend_count"),
+    "server_address": _first_of(c.SERVER_ADDRESS),
+    "server_port": _first_of(c.SERVER_PORT),
     "error_type": _first_of(c.ERROR_TYPE, "exception.type"),
     "billing_code": _first_of(
         Source(c.LLM_ERROR_CODE, _BILLING_CODES), Source(c.ERROR_TYPE, _BILLING_CODES)

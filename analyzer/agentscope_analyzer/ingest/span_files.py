@@ -33,7 +33,7 @@ _ODD = np.array(
     [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93],
     dtype=np.uint64,
 )
-_IDS: Final = frozenset({"trace_id", "span_id", "parent_id", "start_ns", "end_ns"})
+_IDS: Final = frozenset({"trace_id", "span_id", "parent_id", "response_id", "start_ns", "end_ns"})
 
 
 class StoreError(Exception):

@@ -38,7 +38,7 @@ def child(
 
 
 def answer(response_id: str) -> dict[str, Any]:
-    return {"attrs": {"gen_ai.response.id": response_id}}
+    return {"response_id": response_id}
 
 
 def calls(story: Any) -> set[str]:

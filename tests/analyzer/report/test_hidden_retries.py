@@ -24,7 +24,7 @@ def foreign(story: Any, at_s: float, took_s: float, **columns: Any) -> None:
         start_ns=start_ns,
         end_ns=start_ns + round(took_s * 1e9),
         input_tokens=100,
-        **{"output_tokens": 20, "attrs": {"server.address": SERVER}, **columns},
+        **{"output_tokens": 20, "server_address": SERVER, **columns},
     )
 
 

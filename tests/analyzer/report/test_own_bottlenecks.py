@@ -218,7 +218,8 @@ def test_a_service_that_takes_longer_the_more_ask_has_a_queue(story: Any) -> Non
             trace,
             kind="CLIENT",
             http_method="GET",
-            attrs={"server.address": "profiles", "server.port": "80"},
+            server_address="profiles",
+            server_port=80,
             start_ns=at(at_s),
             end_ns=at(at_s + took_s),
         )

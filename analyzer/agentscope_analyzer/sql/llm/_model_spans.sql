@@ -36,7 +36,7 @@ WITH told AS (
     kind,
     provider,
     model,
-    COALESCE(attrs['gen_ai.request.model'], model, '') AS asked_model,
+    COALESCE(asked_model, model, '') AS asked_model,
     start_ns,
     end_ns,
     operation,
@@ -52,8 +52,8 @@ WITH told AS (
     billing_code,
     resend_count,
     scope,
-    attrs['gen_ai.response.id'] AS response_id,
-    attrs['server.address'] AS address
+    response_id,
+    server_address AS address
   FROM spans
   WHERE wait_kind IS NULL AND db_system IS NULL AND tool IS NULL AND runtime_event IS NULL
     AND (

@@ -20,7 +20,7 @@ WITH logged AS (
     span_id,
     parent_id,
     scope,
-    COALESCE(attrs['gen_ai.request.model'], model, '') AS asked_model,
+    COALESCE(asked_model, model, '') AS asked_model,
     start_ns,
     end_ns,
     input_tokens,

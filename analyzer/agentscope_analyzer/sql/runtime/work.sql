@@ -15,8 +15,8 @@ WITH calls AS (
   SELECT
     'http' AS kind,
     CASE
-      WHEN attrs['server.port'] IS NULL THEN COALESCE(attrs['server.address'], '')
-      ELSE concat(COALESCE(attrs['server.address'], ''), ':', attrs['server.port'])
+      WHEN server_port IS NULL THEN COALESCE(server_address, '')
+      ELSE concat(COALESCE(server_address, ''), ':', server_port)
     END AS name,
     CAST(end_ns - start_ns AS DOUBLE) / 1e9 AS duration_s
   FROM spans
