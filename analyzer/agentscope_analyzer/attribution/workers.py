@@ -137,6 +137,8 @@ def _exchange(process: subprocess.Popen[bytes], message: object) -> Any:
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    # A worker finds the packages where this process found them, whatever the caller changed.
+    # A worker finds the packages where this process found them, whatever the caller changed. The
+    # threads that numpy starts for matrices would turn idle circles: a worker has none.
     found_in = os.pathsep.join(path for path in sys.path if path)
-    return {**os.environ, "PYTHONPATH": found_in, "TMPDIR": str(scratch)}
+    told = {"PYTHONPATH": found_in, "TMPDIR": str(scratch), "OPENBLAS_NUM_THREADS": "1"}
+    return {**os.environ, **told}
