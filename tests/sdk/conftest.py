@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
+from agentscope.export.prometheus import merging, workers
+from agentscope.settings import METRICS_DIRECTORY
 from agentscope.testing import Recorded, recording
 
 
@@ -32,6 +34,19 @@ def recorded() -> Iterator[Recorded]:
     """Record into memory, with a clock moved by hand and ids that count."""
     with recording() as live:
         yield live
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The directory in which workers share what they count, empty; its publisher ends with the test."""
+    directory = tmp_path / "shared"
+    directory.mkdir()
+    monkeypatch.setenv(METRICS_DIRECTORY, str(directory))
+    monkeypatch.setattr(merging, "_skipped", set())
+    yield directory
+    if workers._publisher is not None:
+        workers._publisher.close()
+        monkeypatch.setattr(workers, "_publisher", None)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,18 +38,6 @@ from agentscope.recording.instruments import Instruments
 from agentscope.recording.recorder import Recorder
 from agentscope.settings import METRICS_DIRECTORY
 from agentscope.testing import Recorded
-
-
-@pytest.fixture
-def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    directory = tmp_path / "shared"
-    directory.mkdir()
-    monkeypatch.setenv(METRICS_DIRECTORY, str(directory))
-    monkeypatch.setattr(merging, "_skipped", set())
-    yield directory
-    if workers._publisher is not None:
-        workers._publisher.close()
-        monkeypatch.setattr(workers, "_publisher", None)
 
 
 @pytest.fixture
@@ -333,10 +321,10 @@ def test_two_threads_that_publish_first_are_one_worker(
     begun = threading.Barrier(2, timeout=0.2)
     make = workers.Publisher
 
-    def slowly(*arguments: object) -> workers.Publisher:
+    def slowly(*arguments: Any) -> workers.Publisher:
         with suppress(threading.BrokenBarrierError):
             begun.wait()
-        return make(*arguments)  # type: ignore[arg-type]
+        return make(*arguments)
 
     monkeypatch.setattr(workers, "Publisher", slowly)
     threads = [threading.Thread(target=workers.publish, args=(own, shared)) for _ in range(2)]

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from agentscope import conventions as c
-from agentscope.export.prometheus import merging, neighbours, owners, render, workers
+from agentscope.export.prometheus import neighbours, owners, render, workers
 from agentscope.recording.recorder import Recorder
 from agentscope.settings import METRICS_DIRECTORY
 from agentscope.testing import Recorded, recording
@@ -47,18 +46,6 @@ speaker = Speaker(Path(sys.argv[1]))
 for line in sys.stdin:
     print(speaker.part(float(line)), flush=True)
 """
-
-
-@pytest.fixture
-def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    directory = tmp_path / "shared"
-    directory.mkdir()
-    monkeypatch.setenv(METRICS_DIRECTORY, str(directory))
-    monkeypatch.setattr(merging, "_skipped", set())
-    yield directory
-    if workers._publisher is not None:
-        workers._publisher.close()
-        monkeypatch.setattr(workers, "_publisher", None)
 
 
 def scraped(recorder: Recorder) -> dict[str, float]:

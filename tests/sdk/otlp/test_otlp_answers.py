@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,8 +74,8 @@ def answer(status: str, body: bytes = b"", *headers: str, length: int | None = N
     return "\r\n".join(lines).encode() + body
 
 
-def outcome(target: str, **more: object) -> object:
-    channel = HttpChannel(Endpoint(f"http://{target}/v1/traces", timeout_s=5.0, **more))  # type: ignore[arg-type]
+def outcome(target: str, **more: Any) -> object:
+    channel = HttpChannel(Endpoint(f"http://{target}/v1/traces", timeout_s=5.0, **more))
     try:
         return channel.send(b"spans")
     except SinkUnavailable as refusal:
